@@ -1,0 +1,40 @@
+#include <ostream>
+
+#include "app/cli/command.h"
+#include "core/jobs/model_job.h"
+
+namespace permille::cli {
+
+Action make_adapter(CLI::App& verb) {
+    auto folder = std::make_shared<std::string>();
+    verb.require_subcommand(1);
+    CLI::App* show = verb.add_subcommand("show", "what an adapter folder holds: method, knobs, base, tensors");
+    show->add_option("ADAPTER", *folder, "the adapter folder")->required();
+    return [folder](Console& console) {
+        const Json info = adapter_info(*folder);
+        if (console.json()) {
+            console.print(info);
+            return kDone;
+        }
+        std::vector<std::vector<std::string>> rows;
+        for (const auto& [name, value] : info.items()) {
+            if (value.is_array() && !value.empty() && value.front().is_object()) continue;  // the tensors: below
+            rows.push_back({name, value.is_string() ? value.get<std::string>() : value.dump()});
+        }
+        console.print_table(rows);
+        for (const auto& [name, value] : info.items()) {
+            if (!value.is_array() || value.empty() || !value.front().is_object()) continue;
+            std::vector<std::vector<std::string>> table(1);
+            for (const auto& [column, cell] : value.front().items()) table.front().push_back(column);
+            for (const Json& entry : value) {
+                table.emplace_back();
+                for (const auto& [column, cell] : entry.items()) table.back().push_back(cell.is_string() ? cell.get<std::string>() : cell.dump());
+            }
+            console.out() << '\n' << name << '\n';
+            console.print_table(table);
+        }
+        return kDone;
+    };
+}
+
+}  // namespace permille::cli

@@ -1,0 +1,91 @@
+#include <ostream>
+#include <sstream>
+
+#include "app/cli/command.h"
+#include "core/jobs/catalog.h"
+
+namespace permille::cli {
+
+namespace {
+
+Json to_json(const Field& knob) {
+    Json json = {{"name", knob.name}, {"type", std::string(to_string(knob.type))}, {"default", knob.default_value}};
+    json["min"] = knob.min ? Json(*knob.min) : Json();
+    json["max"] = knob.max ? Json(*knob.max) : Json();
+    json["help"] = knob.help;
+    if (!knob.choices.empty()) json["choices"] = knob.choices;
+    if (!knob.unit.empty()) json["unit"] = knob.unit;
+    return json;
+}
+
+Json to_json(const MethodInfo& method) {
+    Json json = {{"id", method.id}, {"name", method.name}, {"paper", method.paper}, {"summary", method.summary}, {"sites", method.sites}};
+    json["knobs"] = Json::array();
+    for (const Field& knob : method.knobs) json["knobs"].push_back(to_json(knob));
+    json["size_knob"] = method.size_knob.empty() ? Json() : Json(method.size_knob);
+    json["mergeable"] = method.mergeable;
+    json["identity_at_start"] = method.identity_at_start;
+    json["default_learning_rate"] = method.default_learning_rate;
+    return json;
+}
+
+std::string plain(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+std::string shown_short(double value) {
+    std::ostringstream text;
+    text << value;
+    return text.str();
+}
+
+std::string range_of(const Field& knob) {
+    if (!knob.choices.empty()) return list_some(knob.choices, 12);
+    if (!knob.min && !knob.max) return std::string(to_string(knob.type));
+    if (!knob.max) return shown_short(*knob.min) + " or more";
+    if (!knob.min) return "up to " + shown_short(*knob.max);
+    return shown_short(*knob.min) + " to " + shown_short(*knob.max);
+}
+
+void describe(Console& console, const MethodInfo& method) {
+    std::ostream& out = console.out();
+    out << method.id << ": " << method.name << "\n" << method.summary << "\n\npaper                  " << method.paper
+        << "\nwhere it goes          " << list_some(method.sites, 100)
+        << "\nsize knob              " << (method.size_knob.empty() ? "none: its size is fixed" : method.size_knob)
+        << "\nmergeable              " << (method.mergeable ? "yes" : "no")
+        << "\nstarts as the base     " << (method.identity_at_start ? "yes" : "no")
+        << "\ndefault learning rate  " << Json(method.default_learning_rate).dump() << "\n";
+    if (method.knobs.empty()) return;
+    out << "\nKnobs, given as --set knob=value:\n";
+    std::vector<std::vector<std::string>> rows = {{"knob", "default", "range", "meaning"}};
+    for (const Field& knob : method.knobs) rows.push_back({knob.name, plain(knob.default_value), range_of(knob), knob.help});
+    console.print_table(rows);
+}
+
+}  // namespace
+
+Action make_methods(CLI::App& verb) {
+    auto id = std::make_shared<std::string>();
+    verb.add_option("METHOD", *id, "one method: show its knobs too");
+    return [id](Console& console) {
+        if (!id->empty()) {
+            const MethodInfo& method = find_method(*id, "METHOD");
+            if (console.json()) console.print(Json::array({to_json(method)}));
+            else describe(console, method);
+            return kDone;
+        }
+        Json document = Json::array();
+        std::vector<std::vector<std::string>> rows = {{"method", "name", "size knob", "mergeable", "paper"}};
+        for (const MethodInfo& method : method_catalog()) {
+            document.push_back(to_json(method));
+            rows.push_back({method.id, method.name, method.size_knob.empty() ? "(fixed)" : method.size_knob, method.mergeable ? "yes" : "no", method.paper});
+        }
+        if (console.json()) {
+            console.print(document);
+            return kDone;
+        }
+        console.print_table(rows);
+        console.out() << "\n'permille methods METHOD' shows the knobs of one." << std::endl;
+        return kDone;
+    };
+}
+
+}  // namespace permille::cli

@@ -1,0 +1,126 @@
+#include <filesystem>
+#include <optional>
+#include <ostream>
+
+#include "app/cli/command.h"
+#include "app/cli/options.h"
+#include "core/base/error.h"
+#include "core/jobs/catalog.h"
+#include "core/jobs/train_job.h"
+#include "core/store/store.h"
+
+namespace permille::cli {
+
+namespace {
+
+struct Options {
+    std::string model, method, budget, train, valid, source, target;
+    std::vector<std::string> knobs;
+    std::filesystem::path output, database;
+    std::int64_t train_sentences = 0, seed = 1;
+    bool resume = false;
+    Json training = Json::object(), decoding = Json::object(), device = Json::object();
+};
+
+// A file or folder as it is, otherwise the folder of the corpus of that name; its languages fill in those that were not given.
+std::filesystem::path find_texts(const std::string& name, const std::string& option, Options& options) {
+    std::error_code ignored;
+    if (std::filesystem::exists(name, ignored)) return name;
+    std::vector<std::string> names;
+    if (std::filesystem::exists(options.database, ignored)) {
+        const Store store(options.database, Store::Open::read_only);
+        if (const auto corpus = store.corpus(name)) {
+            if (options.source.empty()) options.source = corpus->source_language;
+            if (options.target.empty()) options.target = corpus->target_language;
+            return corpus->path;
+        }
+        for (const auto& corpus : store.corpora()) names.push_back(corpus.name);
+    }
+    const std::string near = nearest(name, names);
+    throw Error(ErrorKind::file, option, "'" + name + "' is neither a file nor a corpus in " + options.database.string(),
+                near.empty() ? (names.empty() ? "import one with permille data import" : "corpora there: " + list_some(names)) : "did you mean '" + near + "'?");
+}
+
+int work(Options& options, Console& console) {
+    TrainRequest request;
+    const MethodInfo& method = find_method(options.method, "--method");
+    request.base = options.model;
+    request.method = method.id;
+    request.method_settings = parse_assignments(options.knobs, "--set");
+    if (!options.budget.empty()) {
+        const auto budgets = parse_budgets(options.budget, "--budget");
+        if (budgets.size() != 1)
+            throw Error(ErrorKind::usage, "--budget", "one run has one budget, found " + std::to_string(budgets.size()),
+                        "give one, such as 2%, or write a study and use permille run");
+        request.budget_percent = budgets.front();
+    }
+    request.train_texts = find_texts(options.train, "--train", options);
+    if (!options.valid.empty()) {
+        request.valid_texts = find_texts(options.valid, "--valid", options);
+    } else if (std::filesystem::is_directory(request.train_texts)) {
+        request.valid_texts = request.train_texts;  // a corpus has its own validation split
+    } else {
+        throw Error(ErrorKind::usage, "--valid", "a file for training needs one for validation", "give --valid FILE.tsv");
+    }
+    if (options.source.empty() || options.target.empty())
+        throw Error(ErrorKind::usage, options.source.empty() ? "--src-lang" : "--tgt-lang", "is missing",
+                    "name both languages; only a named corpus knows its own");
+    request.source_language = options.source;
+    request.target_language = options.target;
+    request.train_sentences = options.train_sentences;
+    request.seed = options.seed;
+    request.training = TrainingSettings::fields().parse(options.training, "");
+    request.decoding = DecodingSettings::fields().parse(options.decoding, "");
+    request.device = DeviceSettings::fields().parse(options.device, "");
+    request.output = options.output;
+    request.resume = options.resume;
+
+    const TrainReport report = train_adapter(request, console.sink(), console.stop_token());
+    if (console.json()) {
+        console.print(report.to_json());
+    } else {
+        std::vector<std::vector<std::string>> rows = {
+            {"method", method.id},
+            {"settings", report.settings.dump()},
+            {"trainable", shown_count(report.trainable) + " (" + shown_number(report.percent_base, 3) + " % of the base)"},
+            {"updates", shown_count(report.updates) + ", best after " + shown_count(report.best_step)},
+            {"validation loss", shown_number(report.best_valid_loss, 4) + " nats per target token"}};
+        if (report.best_valid_bleu) rows.push_back({"validation BLEU", shown_number(*report.best_valid_bleu, 2)});
+        rows.push_back({"time", shown_duration(report.seconds) + ", " + shown_count(static_cast<std::int64_t>(report.tokens_per_second)) + " tokens/s"});
+        rows.push_back({"peak memory", shown_bytes(report.peak_memory_bytes)});
+        rows.push_back({"adapter", report.adapter});
+        console.print_table(rows);
+        if (report.stopped) console.say("stopped; the same command with --resume continues");
+    }
+    return report.stopped ? kInterrupted : kDone;
+}
+
+}  // namespace
+
+Action make_train(CLI::App& verb) {
+    auto options = std::make_shared<Options>();
+    verb.add_option("--model,-m", options->model, "a model folder, the name of a bundled base, or a hub name")->required();
+    verb.add_option("--method", options->method, "what to train; permille methods lists them")->required();
+    verb.add_option("--budget,-b", options->budget, "trainable share of the base's parameters, such as 2% or 5‰; the size knob is solved from it");
+    verb.add_option("--set", options->knobs, "a knob of the method; may be given several times")->type_name("KNOB=VALUE");
+    verb.add_option("--train", options->train, "training text: a TSV file (source, target) or a named corpus")->required()->type_name("TEXT");
+    verb.add_option("--valid", options->valid, "validation text; a named corpus has its own")->type_name("TEXT");
+    verb.add_option("--src-lang,-s", options->source, "source language; a named corpus knows its own");
+    verb.add_option("--tgt-lang,-t", options->target, "target language; a named corpus knows its own");
+    verb.add_option("--out,-o", options->output, "the adapter folder to write")->required()->type_name("DIR");
+    verb.add_flag("--resume", options->resume, "continue from the checkpoint of a run that was stopped");
+    verb.add_option("--train-sentences", options->train_sentences, "the first sentences of the training text; 0: all")
+        ->check(CLI::NonNegativeNumber)->capture_default_str();
+    verb.add_option("--seed", options->seed, "seed of initial values, dropout and data order")->capture_default_str();
+    add_database_option(verb, options->database);
+    add_field_options(verb, TrainingSettings::fields().list(), options->training, "Training");
+    // The batch size of training has that name already; the one of validation by BLEU keeps its default.
+    std::vector<Field> decoding = DecodingSettings::fields().list();
+    std::erase_if(decoding, [](const Field& field) { return field.name == "batch_tokens"; });
+    add_field_options(verb, decoding, options->decoding, "Validation by BLEU", {{"beam_size", "--beam"}});
+    add_device_options(verb, options->device);
+    verb.footer("Ctrl-C saves a checkpoint; the same command with --resume continues from it.");
+    return [options](Console& console) { return work(*options, console); };
+}
+
+}  // namespace permille::cli

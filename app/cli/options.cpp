@@ -1,0 +1,105 @@
+#include "app/cli/options.h"
+
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <sstream>
+
+#include "core/base/error.h"
+#include "core/jobs/study.h"
+#include "core/store/store.h"
+
+namespace permille::cli {
+
+namespace {
+
+std::string flag_of(std::string field) {
+    std::replace(field.begin(), field.end(), '_', '-');
+    return "--" + field;
+}
+
+std::string plain(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+std::string shown_type(const Field& field) {
+    if (field.type == FieldType::choice) {
+        std::string choices;
+        for (const auto& choice : field.choices) choices += (choices.empty() ? "" : "|") + choice;
+        return choices;
+    }
+    switch (field.type) {
+        case FieldType::integer: return "N";
+        case FieldType::real: return "X";
+        case FieldType::boolean: return "true|false";
+        default: return "TEXT";
+    }
+}
+
+}  // namespace
+
+void add_field_options(CLI::App& verb, const std::vector<Field>& fields, Json& given, const std::string& group,
+                       const std::vector<std::pair<std::string, std::string>>& aliases) {
+    if (!given.is_object()) given = Json::object();
+    for (const Field& field : fields) {
+        std::string names = flag_of(field.name);
+        for (const auto& [name, alias] : aliases) {
+            if (name == field.name) names = alias + "," + names;
+        }
+        const std::string shown = names.substr(0, names.find(','));
+        CLI::Option* option = verb.add_option_function<std::string>(
+            names,
+            [field, shown, target = &given](const std::string& text) {
+                try {
+                    (*target)[field.name] = checked(field, text, "");
+                } catch (const Error& error) {
+                    std::string fix = error.fix();  // it calls the field by its name in files
+                    if (const auto at = fix.find(field.name); at != std::string::npos) fix.replace(at, field.name.size(), shown);
+                    throw Error(ErrorKind::usage, shown, error.found(), fix);
+                }
+            },
+            field.help);
+        option->type_name(shown_type(field))->default_str(plain(field.default_value))->group(group);
+    }
+}
+
+void add_device_options(CLI::App& verb, Json& given) { add_field_options(verb, DeviceSettings::fields().list(), given, "Device"); }
+
+void add_database_option(CLI::App& verb, std::filesystem::path& file) {
+    verb.add_option("--db", file, "the database; without it " + Store::default_file().string())->type_name("FILE");
+    file = Store::default_file();
+}
+
+Json parse_assignments(const std::vector<std::string>& assignments, const std::string& option) {
+    Json object = Json::object();
+    for (const auto& text : assignments) {
+        const auto equals = text.find('=');
+        if (equals == std::string::npos || equals == 0)
+            throw Error(ErrorKind::usage, option, "'" + text + "' is not name=value", "write for example " + option + " rank=8");
+        object[text.substr(0, equals)] = text.substr(equals + 1);
+    }
+    return object;
+}
+
+std::vector<double> parse_budgets(const std::string& list, const std::string& option) {
+    std::vector<double> budgets;
+    for (const auto& text : split_list(list)) {
+        try {
+            budgets.push_back(parse_budget(text, option));
+        } catch (const Error& error) {
+            throw Error(ErrorKind::usage, option, error.found(), error.fix());
+        }
+    }
+    return budgets;
+}
+
+std::vector<std::string> split_list(const std::string& list) {
+    std::vector<std::string> parts;
+    std::istringstream stream(list);
+    for (std::string part; std::getline(stream, part, ',');) {
+        const auto first = part.find_first_not_of(" \t");
+        if (first == std::string::npos) continue;
+        parts.push_back(part.substr(first, part.find_last_not_of(" \t") - first + 1));
+    }
+    return parts;
+}
+
+}  // namespace permille::cli

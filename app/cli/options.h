@@ -1,0 +1,36 @@
+// Command-line options made from field lists, and the options that several verbs share.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/jobs/spec.h"
+
+namespace permille::cli {
+
+// Adds `--learning-rate` for the field learning_rate, with its help, default and range; what is given is checked and put into `given`, which
+// must outlive the parsing. `aliases` gives a field further names, such as {"beam_size", "--beam"}.
+void add_field_options(CLI::App& verb, const std::vector<Field>& fields, Json& given, const std::string& group,
+                       const std::vector<std::pair<std::string, std::string>>& aliases = {});
+
+// --device, --threads, --dtype.
+void add_device_options(CLI::App& verb, Json& given);
+
+// --db FILE; the default file when it is not given.
+void add_database_option(CLI::App& verb, std::filesystem::path& file);
+
+// "name=value" texts as an object; throws Error(usage) for text without "=". Values stay text: the field lists turn them into numbers.
+Json parse_assignments(const std::vector<std::string>& assignments, const std::string& option);
+
+// "1%,5‰" as percentages; throws Error(usage).
+std::vector<double> parse_budgets(const std::string& list, const std::string& option);
+
+// "a, b,c" as its parts, without empty ones.
+std::vector<std::string> split_list(const std::string& list);
+
+}  // namespace permille::cli

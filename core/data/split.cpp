@@ -1,0 +1,183 @@
+#include "core/data/split.h"
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+#include "core/data/unicode.h"
+
+namespace permille {
+namespace {
+
+struct Candidate {
+    bool full = false;
+    std::uint64_t order = 0;
+    Row row;
+};
+
+using Seen = std::unordered_set<std::uint64_t>;
+
+// Both sides, each with a mark of its side: "Menu" on the German side says nothing about "Menu" on the English one.
+std::uint64_t source_hash(const Row& row) { return stable_hash("s" + folded(row.source)); }
+std::uint64_t target_hash(const Row& row) { return stable_hash("t" + folded(row.target)); }
+
+bool occurs(const Row& row, const Seen& seen) { return seen.contains(source_hash(row)) || seen.contains(target_hash(row)); }
+
+void remember(const Row& row, Seen& seen) {
+    seen.insert(source_hash(row));
+    seen.insert(target_hash(row));
+}
+
+std::vector<Row> choose(std::vector<Candidate> candidates, std::int64_t most, Seen& seen, Splits& splits) {
+    std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+        if (a.full != b.full) return a.full;
+        return a.order != b.order ? a.order < b.order : a.row.source < b.row.source;
+    });
+    std::vector<Row> rows;
+    for (Candidate& candidate : candidates) {
+        const auto size = static_cast<std::int64_t>(rows.size());
+        if (occurs(candidate.row, seen)) {
+            ++splits.leaking;
+        } else if (size >= most || (!candidate.full && size >= (most + 3) / 4)) {
+            ++splits.withheld;
+        } else {
+            rows.push_back(std::move(candidate.row));
+        }
+    }
+    for (const Row& row : rows) remember(row, seen);
+    return rows;
+}
+
+std::uint64_t order_of(const std::string& key) { return stable_hash("permille-order " + folded(key)); }
+
+std::vector<Row> shuffled(std::vector<Row> rows, const Language& source, const Language& target) {
+    std::vector<std::pair<std::uint64_t, std::size_t>> order;
+    for (std::size_t i = 0; i < rows.size(); ++i) order.emplace_back(order_of(key_text(rows[i], source, target)), i);
+    std::sort(order.begin(), order.end(), [&rows](const auto& a, const auto& b) {
+        return a.first != b.first ? a.first < b.first : rows[a.second].source < rows[b.second].source;
+    });
+    std::vector<Row> result;
+    result.reserve(rows.size());
+    for (const auto& [hash, i] : order) result.push_back(std::move(rows[i]));
+    return result;
+}
+
+}  // namespace
+
+const char* to_string(Split split) {
+    switch (split) {
+        case Split::train: return "train";
+        case Split::valid: return "valid";
+        case Split::test: return "test";
+    }
+    return "";
+}
+
+Split split_from_name(const std::string& name, const std::string& where) {
+    for (const Split split : {Split::train, Split::valid, Split::test}) {
+        if (name == to_string(split)) return split;
+    }
+    throw Error(ErrorKind::config, where, "there is no split '" + name + "'", "the splits are train, valid and test");
+}
+
+const Fields<SplitSettings>& SplitSettings::fields() {
+    static const Fields<SplitSettings> list =
+        Fields<SplitSettings>()
+            .add("test_sentences", &SplitSettings::test_sentences, "size of the test split at most; 0: none", {.min = 0, .unit = "sentences"})
+            .add("valid_sentences", &SplitSettings::valid_sentences, "size of the validation split at most; 0: none",
+                 {.min = 0, .unit = "sentences"})
+            .add("held_out_percent", &SplitSettings::held_out_percent, "share of all sentences kept out of training, for each of the two",
+                 {.min = 0, .max = 40, .unit = "%"});
+    return list;
+}
+
+std::string skeleton(const std::string& text) {
+    std::u32string result, word;
+    bool lower = true, quoted = false;
+    const auto finish = [&] {
+        if (!word.empty() && lower && !quoted) {
+            if (!result.empty()) result.push_back(U' ');
+            result += word;
+        }
+        word.clear();
+        lower = true;
+    };
+    const std::u32string points = code_points(text);
+    for (std::size_t i = 0; i < points.size(); ++i) {
+        const char32_t point = points[i];
+        const bool quote = point == U'"' || point == 0x201C || point == 0x201D || point == 0x201E || point == 0xAB || point == 0xBB;
+        if (quote) {
+            finish();
+            quoted = !quoted && points.find_first_of(U"\"\u201C\u201D\u201E\u00AB\u00BB", i + 1) != std::u32string::npos;
+        } else if (is_letter(point)) {
+            lower = lower && !is_upper(point);
+            word.push_back(point);
+        } else if (is_digit(point) || point == U'%' || point == U'{' || point == U'}' || point == U'$' || point == U'_') {
+            word.push_back(point);
+            lower = false;  // placeholders and numbers go, with the letters that hang on them
+        } else if (point != U'\'' && point != 0x2019) {
+            finish();
+        }
+    }
+    finish();
+    return result.empty() ? folded(text) : to_utf8(result);
+}
+
+Split split_of(const std::string& key_text, const SplitSettings& settings) {
+    // 53 bits are what a double holds.
+    const double place = static_cast<double>(stable_hash("permille-split " + skeleton(key_text)) >> 11) * 0x1.0p-53 * 100;
+    if (place < settings.held_out_percent) return settings.test_sentences > 0 ? Split::test : Split::train;
+    if (place < 2 * settings.held_out_percent) return settings.valid_sentences > 0 ? Split::valid : Split::train;
+    return Split::train;
+}
+
+Splits split_rows(std::vector<Row> rows, const SplitSettings& settings, const Language& source, const Language& target) {
+    std::vector<Row> train;
+    std::vector<Candidate> valid, test;
+    Splits splits;
+    Seen seen;
+    for (Row& row : rows) {
+        const std::string key = key_text(row, source, target);
+        Candidate candidate{is_full_sentence(key), order_of(key), std::move(row)};
+        switch (split_of(key, settings)) {
+            case Split::train:
+                remember(candidate.row, seen);
+                train.push_back(std::move(candidate.row));
+                break;
+            case Split::valid: valid.push_back(std::move(candidate)); break;
+            case Split::test: test.push_back(std::move(candidate)); break;
+        }
+    }
+    splits.train = shuffled(std::move(train), source, target);
+    splits.test = choose(std::move(test), settings.test_sentences, seen, splits);
+    splits.valid = choose(std::move(valid), settings.valid_sentences, seen, splits);
+    return splits;
+}
+
+std::vector<Row> sample_rows(std::vector<Row> rows, std::int64_t most, const Language& source, const Language& target) {
+    if (most <= 0 || static_cast<std::int64_t>(rows.size()) <= most) return rows;
+    rows = shuffled(std::move(rows), source, target);
+    rows.resize(static_cast<std::size_t>(most));
+    return rows;
+}
+
+Splits given_splits(std::vector<Row> train, std::vector<Row> valid, std::vector<Row> test, const Language& source, const Language& target) {
+    Splits splits;
+    Seen seen;
+    for (const Row& row : test) remember(row, seen);
+    splits.test = std::move(test);
+    const auto keep_apart = [&](std::vector<Row> rows) {
+        std::vector<Row> kept;
+        for (Row& row : rows) {
+            if (occurs(row, seen)) ++splits.leaking;
+            else kept.push_back(std::move(row));
+        }
+        return kept;
+    };
+    splits.valid = keep_apart(std::move(valid));
+    for (const Row& row : splits.valid) remember(row, seen);
+    splits.train = shuffled(keep_apart(std::move(train)), source, target);
+    return splits;
+}
+
+}  // namespace permille

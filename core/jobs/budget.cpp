@@ -1,0 +1,147 @@
+#include "core/jobs/budget.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+
+#include "core/base/error.h"
+#include "core/jobs/model_job.h"
+#include "core/models/base_model.h"
+#include "core/peft/method.h"
+
+namespace permille {
+
+namespace {
+
+struct Count {
+    std::int64_t trainable = 0, added = 0;
+};
+
+Count count(const Method& method, const Layout& layout, const Json& settings) {
+    Count total;
+    for (const TensorSpec& spec : method.tensors(layout, settings)) {
+        total.trainable += spec.count();
+        if (spec.base < 0) total.added += spec.count();
+    }
+    return total;
+}
+
+std::string percent(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.3g %%", value);
+    return text;
+}
+
+// Floating-point operations per second of this machine in one float32 matrix product, all threads; measured once.
+double matrix_rate() {
+    static const double rate = [] {
+        const c10::InferenceMode guard;
+        const at::Tensor a = at::ones({512, 512}), b = at::ones({512, 512});
+        at::mm(a, b);
+        double best = 0;
+        for (int i = 0; i < 5; ++i) {
+            const auto started = std::chrono::steady_clock::now();
+            at::mm(a, b);
+            best = std::max(best, 2.0 * 512 * 512 * 512 / std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+        }
+        return best;
+    }();
+    return rate;
+}
+
+// Share of the matrix rate that training reaches here, norms, attention, loss and optimiser counted; see tests/bench.
+constexpr double kEfficiency = 0.5;
+
+void estimate(BudgetAnswer& answer, const Layout& layout, const Architecture& a, bool whole_model, const TrainingSettings& training) {
+    const auto parameters = static_cast<double>(layout.parameter_count());
+    const auto table = static_cast<double>(a.vocab_size * a.d_model);
+    const auto tokens = static_cast<double>(training.batch_tokens * training.accumulate);
+    const double body = parameters - table;
+    // A token passes one of the two stacks; the vocabulary projection sees the target half.
+    const double forward = 2.0 * (body * 0.5 + table * 0.5) * tokens;
+    const double added = 2.0 * static_cast<double>(answer.added) * 0.5 * tokens;
+    const double backward = whole_model ? 2.0 * forward : forward + 2.0 * added;
+    answer.seconds_per_1000_updates = 1000.0 * (forward + added + backward) / (matrix_rate() * kEfficiency);
+    const double layers = static_cast<double>(a.encoder_layers + a.decoder_layers) / 2.0;
+    const double kept = static_cast<double>(training.batch_tokens) * layers * (static_cast<double>(a.d_model) * 14 + static_cast<double>(a.encoder_ffn) * 2) * 4;
+    answer.peak_memory_bytes = static_cast<std::int64_t>(parameters * 4 + static_cast<double>(answer.trainable) * 20 + kept) + (std::int64_t{150} << 20);
+}
+
+}  // namespace
+
+Json BudgetAnswer::to_json() const {
+    Json json = {{"method", method}};
+    json["requested"] = requested ? Json(*requested) : Json(nullptr);
+    json["reachable"] = {{"min_percent", min_percent ? Json(*min_percent) : Json(nullptr)}, {"max_percent", max_percent ? Json(*max_percent) : Json(nullptr)}};
+    json["solved"] = solved ? *solved : Json(nullptr);
+    json["trainable"] = trainable;
+    json["stored"] = stored;
+    json["added"] = added;
+    json["percent_base"] = percent_base;
+    json["percent_total"] = percent_total;
+    json["peak_memory_bytes"] = peak_memory_bytes;
+    json["seconds_per_1000_updates"] = seconds_per_1000_updates;
+    json["reason"] = reason;
+    return json;
+}
+
+BudgetAnswer solve_budget(const std::string& model, const std::string& method_id, const Json& settings, std::optional<double> wanted,
+                          const TrainingSettings& training, const DeviceSettings& device) {
+    if (device.threads > 0) at::set_num_threads(static_cast<int>(device.threads));
+    const ModelDescription description = describe_model(find_model(model));
+    const Layout& layout = description.layout;
+    const Method& method = find_method_by_id(method_id, "method");
+    const auto base_count = static_cast<double>(layout.parameter_count());
+    const auto percent_of = [&](std::int64_t trainable) { return 100.0 * static_cast<double>(trainable) / base_count; };
+
+    BudgetAnswer answer;
+    answer.method = method_id;
+    answer.requested = wanted;
+    Json chosen = method.complete(settings);
+    const std::string& knob = method.info().size_knob;
+    if (knob.empty()) {
+        answer.min_percent = answer.max_percent = percent_of(count(method, layout, chosen).trainable);
+        if (wanted && std::abs(*wanted - *answer.min_percent) > 0.1 * *wanted) {
+            answer.reason = method.info().name + " has a fixed size, " + percent(*answer.min_percent) + " of this base";
+            return answer;
+        }
+        answer.solved = chosen;
+    } else {
+        const auto at = [&](std::int64_t size) {
+            Json tried = chosen;
+            tried[knob] = size;
+            return count(method, layout, tried).trainable;
+        };
+        std::int64_t low = 1, high = std::max<std::int64_t>(1, method.largest_size(layout, chosen));
+        answer.min_percent = percent_of(at(low));
+        answer.max_percent = percent_of(at(high));
+        if (wanted) {
+            const double target = *wanted / 100.0 * base_count;
+            if (*wanted < *answer.min_percent * 0.999999 || *wanted > *answer.max_percent * 1.000001) {
+                answer.reason = method.info().name + " reaches " + percent(*answer.min_percent) + " to " + percent(*answer.max_percent) + " of this base";
+                return answer;
+            }
+            while (low < high) {  // the count grows with the knob: the first size at or above the target
+                const std::int64_t middle = low + (high - low) / 2;
+                if (static_cast<double>(at(middle)) < target) low = middle + 1;
+                else high = middle;
+            }
+            if (low > 1 && target - static_cast<double>(at(low - 1)) < static_cast<double>(at(low)) - target) --low;
+            chosen[knob] = low;
+        }
+        answer.solved = chosen;
+    }
+    const Count total = count(method, layout, *answer.solved);
+    answer.trainable = answer.stored = total.trainable;
+    answer.added = total.added;
+    answer.percent_base = percent_of(total.trainable);
+    answer.percent_total = 100.0 * static_cast<double>(total.trainable) / (base_count + static_cast<double>(total.added));
+    estimate(answer, layout, description.architecture, total.trainable > layout.parameter_count() / 2, training);
+    return answer;
+}
+
+}  // namespace permille

@@ -1,0 +1,214 @@
+#include "core/jobs/model_job.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/decode/beam.h"
+#include "core/jobs/session.h"
+#include "core/nn/vocabulary_loss.h"
+#include "core/peft/adapter_file.h"
+#include "core/text/tokenizers.h"
+#include "core/train/trainer.h"
+
+namespace permille {
+namespace fs = std::filesystem;
+
+namespace {
+
+// $HF_HUB_CACHE, $HF_HOME/hub or ~/.cache/huggingface/hub, as Hugging Face's own client reads them.
+fs::path hub_cache() {
+    if (const char* cache = std::getenv("HF_HUB_CACHE"); cache && *cache) return cache;
+    if (const char* home = std::getenv("HF_HOME"); home && *home) return fs::path(home) / "hub";
+    const char* user = std::getenv("HOME");
+    return fs::path(user && *user ? user : ".") / ".cache" / "huggingface" / "hub";
+}
+
+// The snapshot of the main branch of "owner/name" in the cache, or an empty path.
+fs::path cached_snapshot(const std::string& name) {
+    const auto slash = name.find('/');
+    if (slash == std::string::npos || name.find('/', slash + 1) != std::string::npos || name.find("..") != std::string::npos) return {};
+    const fs::path folder = hub_cache() / ("models--" + name.substr(0, slash) + "--" + name.substr(slash + 1));
+    if (!fs::exists(folder / "refs" / "main")) return {};
+    std::string revision = read_text(folder / "refs" / "main");
+    while (!revision.empty() && std::isspace(static_cast<unsigned char>(revision.back()))) revision.pop_back();
+    const fs::path snapshot = folder / "snapshots" / revision;
+    return fs::is_directory(snapshot) ? snapshot : fs::path();
+}
+
+bool blank(const std::string& line) {
+    return std::all_of(line.begin(), line.end(), [](unsigned char letter) { return std::isspace(letter); });
+}
+
+}  // namespace
+
+std::vector<BundledBase> bundled_bases() {
+    std::vector<BundledBase> list;
+    const fs::path folder = resources_folder() / "bases";
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(folder, ignored))
+        if (fs::exists(entry.path() / "config.json")) list.push_back({entry.path().filename().string(), entry.path()});
+    std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+    return list;
+}
+
+fs::path find_model(const std::string& model) {
+    if (fs::is_directory(model)) return model;
+    std::vector<std::string> names;
+    for (const auto& base : bundled_bases()) {
+        if (base.name == model) return base.folder;
+        names.push_back(base.name);
+    }
+    if (const fs::path snapshot = cached_snapshot(model); !snapshot.empty()) return snapshot;
+    throw Error(ErrorKind::file, model, "is neither a model folder, nor a bundled base, nor a model in the Hugging Face cache (" + hub_cache().string() + ")",
+                names.empty() ? "give a folder with config.json and model.safetensors" : "bundled are " + list_some(names));
+}
+
+ModelInfo model_info(const std::string& model) {
+    const fs::path folder = find_model(model);
+    const ModelDescription description = describe_model(folder);
+    const Architecture& a = description.architecture;
+    ModelInfo info{a.model_type,    a.d_model,     a.encoder_layers, a.decoder_layers, a.encoder_heads,
+                   a.decoder_heads, a.encoder_ffn, a.decoder_ffn,    a.vocab_size,     description.layout.parameter_count(), {}, folder};
+    if (fs::exists(folder / "sentencepiece.bpe.model") || fs::exists(folder / "tokenizer_config.json"))
+        for (const auto& language : load_tokenizer(folder)->languages()) info.languages.push_back(language.code);
+    return info;
+}
+
+Json ModelInfo::to_json() const {
+    return Json{{"model_type", model_type},       {"d_model", d_model},         {"encoder_layers", encoder_layers}, {"decoder_layers", decoder_layers},
+                {"encoder_heads", encoder_heads}, {"decoder_heads", decoder_heads}, {"encoder_ffn", encoder_ffn},   {"decoder_ffn", decoder_ffn},
+                {"vocab_size", vocab_size},       {"parameters", parameters},   {"languages", languages},           {"folder", folder.string()}};
+}
+
+struct TextCodec::State {
+    std::unique_ptr<Tokenizer> tokenizer;
+};
+
+TextCodec::TextCodec(const std::string& model) : state_(std::make_unique<State>()) { state_->tokenizer = load_tokenizer(find_model(model)); }
+TextCodec::~TextCodec() = default;
+
+std::vector<std::int64_t> TextCodec::encode(const std::string& line, const std::string& language, bool target) const {
+    const ModelLanguage& found = state_->tokenizer->language(language);
+    return target ? state_->tokenizer->encode_target(line, found) : state_->tokenizer->encode_source(line, found);
+}
+
+std::string TextCodec::decode(const std::vector<std::int64_t>& ids) const { return state_->tokenizer->decode(ids); }
+
+OpenModel open_model(const std::string& model, const DeviceSettings& settings) {
+    OpenModel open;
+    open.device = settings;
+    use_threads(settings);
+    const at::Device device = parse_device(settings.device);
+    const fs::path folder = find_model(model);
+    open.base = load_base(folder, device, parse_dtype(settings.dtype, device));
+    open.tokenizer = load_tokenizer(folder);
+    return open;
+}
+
+void use_threads(const DeviceSettings& settings) {
+    if (settings.threads > 0) at::set_num_threads(static_cast<int>(settings.threads));
+}
+
+std::vector<Translation> translate_lines(const OpenModel& model, const Attachment* attachment, const std::vector<std::string>& lines,
+                                         const std::string& source_language, const std::string& target_language, const DecodingSettings& settings,
+                                         std::int64_t n_best, const EventSink& sink, std::stop_token stop) {
+    const Tokenizer& tokenizer = *model.tokenizer;
+    const ModelLanguage &source = tokenizer.language(source_language), &target = tokenizer.language(target_language);
+    SearchSettings search;
+    search.beam_size = settings.beam_size;
+    search.length_penalty = settings.length_penalty;
+    search.max_length = settings.max_length;
+    search.n_best = std::min(n_best, settings.beam_size);
+    search.batch_tokens = settings.batch_tokens;
+    search.forced_first = target.id;
+    search.forced_last = model.base->network->architecture().forced_eos_id;
+
+    std::vector<std::vector<std::int64_t>> sources;
+    std::vector<std::size_t> places;  // lines without text stay without translation
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        if (blank(lines[i])) continue;
+        try {
+            sources.push_back(tokenizer.encode_source(lines[i], source));
+        } catch (const Error& error) {
+            throw Error(error.kind(), "line " + std::to_string(i + 1), error.found(), error.fix());
+        }
+        places.push_back(i);
+    }
+    const auto started = std::chrono::steady_clock::now();
+    const auto total = static_cast<std::int64_t>(sources.size());
+    const auto progress = [&](std::int64_t done) {
+        if (!sink) return;
+        const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+        sink({Event::Kind::progress, "translating", done, total, 0, elapsed / static_cast<double>(done) * static_cast<double>(total - done)});
+    };
+    const auto found = beam_search(*model.base->network, attachment, sources, search, stop, progress);
+    std::vector<Translation> translations(lines.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+        std::vector<Translation> all;
+        for (const Candidate& candidate : found[i]) all.push_back({tokenizer.decode(candidate.ids), candidate.ids, candidate.score, {}});
+        if (all.empty()) continue;
+        Translation& best = translations[places[i]];
+        best = all.front();
+        if (n_best > 1) best.alternatives = std::move(all);
+    }
+    return translations;
+}
+
+struct ModelSession::State {
+    OpenModel model;
+    std::optional<Attached> adapter;
+    const Attachment* attachment() const { return adapter ? adapter->attachment.get() : nullptr; }
+};
+
+ModelSession::ModelSession(const std::string& model, const std::optional<fs::path>& adapter, const DeviceSettings& device)
+    : state_(std::make_unique<State>()) {
+    state_->model = open_model(model, device);
+    if (adapter) state_->adapter = load_adapter(*adapter, *state_->model.base);
+}
+ModelSession::~ModelSession() = default;
+
+std::vector<Translation> ModelSession::translate(const std::vector<std::string>& lines, const std::string& source_language,
+                                                 const std::string& target_language, const DecodingSettings& settings, std::int64_t n_best,
+                                                 const EventSink& sink, std::stop_token stop) const {
+    try {
+        return translate_lines(state_->model, state_->attachment(), lines, source_language, target_language, settings, n_best, sink, stop);
+    } catch (const Stopped&) {
+        return {};
+    }
+}
+
+std::vector<ScoredPair> ModelSession::score(const std::vector<std::pair<std::string, std::string>>& pairs, const std::string& source_language,
+                                            const std::string& target_language, std::int64_t batch_tokens) const {
+    const Tokenizer& tokenizer = *state_->model.tokenizer;
+    const ModelLanguage &source = tokenizer.language(source_language), &target = tokenizer.language(target_language);
+    std::vector<TokenPair> encoded;
+    for (const auto& [from, to] : pairs) {
+        const auto source_ids = tokenizer.encode_source(from, source), labels = tokenizer.encode_target(to, target);
+        encoded.push_back({{source_ids.begin(), source_ids.end()}, {labels.begin(), labels.end()}});
+    }
+    std::vector<ScoredPair> scores(pairs.size());
+    const Seq2Seq& network = *state_->model.base->network;
+    const c10::InferenceMode guard;
+    const Forward forward = network.inference(state_->attachment());
+    for (const BatchPlan& plan : plan_batches_by_length(encoded, batch_tokens)) {
+        const TensorBatch batch = collate(encoded, plan, network.architecture().decoder_start_id, network.device());
+        const at::Tensor states = network.decode(forward, batch.source, network.encode(forward, batch.source), batch.target);
+        const at::Tensor log_p = label_log_probabilities(states, network.output_weight(forward), network.logits_bias(), batch.labels).to(at::kCPU);
+        std::int64_t row = 0;
+        for (const auto index : plan) {
+            const auto tokens = static_cast<std::int64_t>(encoded[index].labels.size());
+            scores[index] = {log_p.narrow(0, row, tokens).sum(at::kDouble).item<double>(), tokens};
+            row += tokens;
+        }
+    }
+    return scores;
+}
+
+Json adapter_info(const fs::path& folder) { return describe_adapter(folder); }
+
+}  // namespace permille

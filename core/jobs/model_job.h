@@ -1,0 +1,88 @@
+// What can be asked of a model without training it: facts, token ids, scores, translations. Torch-free face for the command line and the window.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <iosfwd>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "core/base/events.h"
+#include "core/jobs/spec.h"
+
+namespace permille {
+
+struct ModelInfo {
+    std::string model_type;
+    std::int64_t d_model = 0, encoder_layers = 0, decoder_layers = 0, encoder_heads = 0, decoder_heads = 0, encoder_ffn = 0, decoder_ffn = 0;
+    std::int64_t vocab_size = 0, parameters = 0;
+    std::vector<std::string> languages;  // empty when the folder has no tokenizer files
+    std::filesystem::path folder;
+    Json to_json() const;                // as the page of the command line says
+};
+
+struct BundledBase {
+    std::string name;
+    std::filesystem::path folder;
+};
+
+// The folder of MODEL: a path, the name of a bundled base, or a hub name in the Hugging Face cache. Throws Error(file) that lists where it looked.
+std::filesystem::path find_model(const std::string& model);
+std::vector<BundledBase> bundled_bases();
+// Works on a folder that holds only config.json.
+ModelInfo model_info(const std::string& model);
+
+struct ScoredPair {
+    double log_probability = 0;  // natural, every target label counted (language code and end of sentence included)
+    std::int64_t tokens = 0;
+};
+
+struct Translation {
+    std::string text;
+    std::vector<std::int64_t> ids;  // the whole generated sequence, start token included
+    double score = 0;               // log-probability / length^penalty
+    std::vector<Translation> alternatives;  // with n_best > 1: the n best, this one first
+};
+
+// A tokenizer alone: quick to load.
+class TextCodec {
+public:
+    explicit TextCodec(const std::string& model);
+    ~TextCodec();
+    std::vector<std::int64_t> encode(const std::string& line, const std::string& language, bool target) const;
+    std::string decode(const std::vector<std::int64_t>& ids) const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+// A base in memory, with an adapter or without. The base is shared with every other job in the process that uses the same one.
+class ModelSession {
+public:
+    ModelSession(const std::string& model, const std::optional<std::filesystem::path>& adapter, const DeviceSettings& device);
+    ~ModelSession();
+
+    // In the order of the input. Translation stops early (returning what is done) when asked to.
+    std::vector<Translation> translate(const std::vector<std::string>& lines, const std::string& source_language, const std::string& target_language,
+                                       const DecodingSettings& settings, std::int64_t n_best = 1, const EventSink& sink = {},
+                                       std::stop_token stop = {}) const;
+    std::vector<ScoredPair> score(const std::vector<std::pair<std::string, std::string>>& pairs, const std::string& source_language,
+                                  const std::string& target_language, std::int64_t batch_tokens = 4000) const;
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+// What an adapter folder holds, for `permille adapter show`.
+Json adapter_info(const std::filesystem::path& folder);
+
+// What this machine offers: program, devices, memory, libraries with versions, data folder, bundled bases; `missing` lists what is not there.
+Json doctor_report();
+
+}  // namespace permille

@@ -1,0 +1,174 @@
+#include "core/jobs/run_job.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <sqlite3.h>
+#include <torch/headeronly/version.h>
+
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include "core/base/error.h"
+#include "core/decode/beam.h"
+#include "core/jobs/budget.h"
+#include "core/jobs/train_job.h"
+#include "core/metrics/metrics.h"
+#include "core/peft/adapter_file.h"
+#include "core/data/corpus.h"
+#include "core/base/files.h"
+
+namespace permille {
+namespace fs = std::filesystem;
+
+std::vector<TokenPair> tokenise(const Tokenizer& tokenizer, const std::vector<Row>& rows, const std::string& source, const std::string& target) {
+    const ModelLanguage &from = tokenizer.language(source), &to = tokenizer.language(target);
+    std::vector<TokenPair> pairs;
+    pairs.reserve(rows.size());
+    for (const Row& row : rows) {
+        const auto ids = tokenizer.encode_source(row.source, from), labels = tokenizer.encode_target(row.target, to);
+        pairs.push_back({{ids.begin(), ids.end()}, {labels.begin(), labels.end()}});
+    }
+    return pairs;
+}
+
+TunedMethod tune_method(const std::string& model, const std::string& method, const Json& settings, std::optional<double> budget_percent,
+                        const TrainingSettings& training) {
+    const BudgetAnswer answer = solve_budget(model, method, settings, budget_percent, training);
+    if (!answer.solved) throw Error(ErrorKind::config, method, answer.reason, "choose a budget within this range, or another method");
+    TunedMethod tuned{*answer.solved, training.learning_rate};
+    if (tuned.learning_rate <= 0) tuned.learning_rate = find_method_by_id(method, "method").info().default_learning_rate;
+    return tuned;
+}
+
+std::function<std::optional<double>()> validation_bleu(const OpenModel& model, const Attached& attached, const std::vector<Row>& rows,
+                                                       const std::string& source, const std::string& target, std::stop_token stop) {
+    return [&model, &attached, &rows, source, target, stop]() -> std::optional<double> {
+        std::vector<std::string> lines, references;
+        for (const Row& row : rows) {
+            lines.push_back(row.source);
+            references.push_back(row.target);
+        }
+        DecodingSettings greedy;
+        greedy.beam_size = 1;
+        try {
+            std::vector<std::string> texts;
+            for (const auto& translation : translate_lines(model, attached.attachment.get(), lines, source, target, greedy, 1, {}, stop))
+                texts.push_back(translation.text);
+            return evaluate(*make_metric("bleu", {{"tokenize", "auto"}}, target), texts, {references}).score.value;
+        } catch (const Stopped&) {
+            return std::nullopt;
+        }
+    };
+}
+
+std::int64_t peak_memory() {
+    std::ifstream status("/proc/self/status");
+    std::string line;
+    while (std::getline(status, line))
+        if (line.rfind("VmHWM:", 0) == 0) return std::stoll(line.substr(6)) * 1024;
+    return 0;
+}
+
+void reset_peak_memory() {
+    std::ofstream file("/proc/self/clear_refs");
+    file << "5";
+}
+
+Json program_versions() {
+    return Json{{"permille", PERMILLE_VERSION}, {"libtorch", TORCH_VERSION}, {"sqlite", sqlite3_libversion()}};
+}
+
+std::string describe_device(const OpenModel& model) {
+    const at::Device device = model.base->network->device();
+    std::string text = device.str();
+    if (device.is_cpu()) text += ", " + std::to_string(at::get_num_threads()) + (at::get_num_threads() == 1 ? " thread" : " threads");
+    return text + ", " + model.device.dtype;
+}
+
+Json TrainReport::to_json() const {
+    Json json = {{"adapter", adapter},       {"settings", settings},       {"trainable", trainable}, {"percent_base", percent_base},
+                 {"updates", updates},       {"best_step", best_step},     {"best_valid_loss", best_valid_loss}};
+    json["best_valid_bleu"] = best_valid_bleu ? Json(*best_valid_bleu) : Json(nullptr);
+    json["seconds"] = seconds;
+    json["tokens_per_second"] = tokens_per_second;
+    json["peak_memory_bytes"] = peak_memory_bytes;
+    json["stopped"] = stopped;
+    return json;
+}
+
+namespace {
+
+// A corpus folder's split, or the rows of a TSV file.
+std::vector<Row> read_rows(const fs::path& texts, Split split, const std::string& source, const std::string& target, std::int64_t limit) {
+    if (fs::is_directory(texts)) return Corpus::load(texts, false).rows(split, source, target, limit);
+    std::istringstream lines(read_text(texts));
+    std::vector<Row> rows;
+    std::string line;
+    for (std::int64_t number = 1; std::getline(lines, line) && (limit == 0 || static_cast<std::int64_t>(rows.size()) < limit); ++number) {
+        if (!line.empty() && line.back() == '\r') line.pop_back();
+        const auto tab = line.find('\t');
+        if (tab == std::string::npos)
+            throw Error(ErrorKind::file, texts.string() + ":" + std::to_string(number), "has no tab", "each line is source, tab, target");
+        Row row{line.substr(0, tab), line.substr(tab + 1)};
+        row.target = row.target.substr(0, row.target.find('\t'));
+        if (row.source.empty() || row.target.empty())
+            throw Error(ErrorKind::file, texts.string() + ":" + std::to_string(number), "has an empty side", "remove the line, or import the file with 'permille data import'");
+        rows.push_back(std::move(row));
+    }
+    if (rows.empty()) throw Error(ErrorKind::file, texts.string(), "holds no sentence pairs", "give a file with lines of source, tab, target");
+    return rows;
+}
+
+}  // namespace
+
+TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, std::stop_token stop) {
+    if (fs::exists(request.output / "permille.json") && !request.resume)
+        throw Error(ErrorKind::file, request.output.string(), "already holds an adapter", "give another --out, or remove it");
+    make_folder(request.output);
+    const OpenModel model = open_model(request.base, request.device);
+    const TunedMethod tuned = tune_method(request.base, request.method, request.method_settings, request.budget_percent, request.training);
+    const auto train_rows = read_rows(request.train_texts, Split::train, request.source_language, request.target_language, request.train_sentences);
+    const auto valid_rows = read_rows(request.valid_texts, Split::valid, request.source_language, request.target_language, request.training.valid_sentences);
+    const auto train = tokenise(*model.tokenizer, train_rows, request.source_language, request.target_language);
+    const auto valid = tokenise(*model.tokenizer, valid_rows, request.source_language, request.target_language);
+    const Seq2Seq& network = *model.base->network;
+    Attached attached = attach_method(find_method_by_id(request.method, "--method"), network, tuned.settings, static_cast<std::uint64_t>(request.seed));
+    log_to(sink, std::to_string(attached.trainable()) + " trainable parameters, " + std::to_string(train.size()) + " training pairs");
+
+    reset_peak_memory();
+    TrainerHooks hooks;
+    hooks.sink = sink;
+    hooks.bleu = validation_bleu(model, attached, valid_rows, request.source_language, request.target_language, stop);
+    const fs::path checkpoint = request.output / "checkpoint.safetensors";
+    Trainer trainer(network, attached, train, valid, request.training, tuned.learning_rate, static_cast<std::uint64_t>(request.seed), checkpoint, hooks);
+    if (request.resume && trainer.resume()) log_to(sink, "continuing from " + checkpoint.string());
+    const TrainingResult result = trainer.run(stop);
+
+    TrainReport report;
+    report.settings = attached.settings;
+    report.trainable = attached.trainable();
+    report.percent_base = 100.0 * static_cast<double>(report.trainable) / static_cast<double>(network.layout().parameter_count());
+    report.updates = result.updates;
+    report.best_step = result.best_update;
+    report.best_valid_loss = result.best_loss.value_or(0);
+    report.best_valid_bleu = result.best_bleu;
+    report.seconds = result.seconds;
+    report.tokens_per_second = result.seconds > 0 ? static_cast<double>(result.tokens) / result.seconds : 0;
+    report.peak_memory_bytes = peak_memory();
+    report.stopped = result.stopped;
+    report.adapter = request.output.string();
+    if (!result.stopped) {
+        Json notes = report.to_json();
+        notes["learning_rate"] = tuned.learning_rate;
+        notes["seed"] = request.seed;
+        notes["training"] = TrainingSettings::fields().to_json(request.training);
+        notes["versions"] = program_versions();
+        save_adapter(request.output, attached, *model.base, notes);
+        std::error_code ignored;
+        fs::remove(checkpoint, ignored);
+    }
+    return report;
+}
+
+}  // namespace permille

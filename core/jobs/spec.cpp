@@ -1,0 +1,154 @@
+#include "core/jobs/spec.h"
+
+#include "core/base/files.h"
+
+namespace permille {
+
+const Fields<DeviceSettings>& DeviceSettings::fields() {
+    static const Fields<DeviceSettings> list =
+        Fields<DeviceSettings>()
+            .add("device", &DeviceSettings::device,
+                 "where the model runs: auto, cpu, cuda or cuda:N; auto takes CUDA when the machine has it")
+            .add("threads", &DeviceSettings::threads, "CPU threads of one job; 0: all cores", {.min = 0, .max = 4096})
+            .add("dtype", &DeviceSettings::dtype, "number format of the matrix work; float16 only on CUDA",
+                 {.choices = {"float32", "bfloat16", "float16"}});
+    return list;
+}
+
+const Fields<TrainingSettings>& TrainingSettings::fields() {
+    using T = TrainingSettings;
+    static const Fields<T> list =
+        Fields<T>()
+            .add("updates", &T::updates, "optimiser steps at most", {.min = 1, .unit = "updates"})
+            .add("batch_tokens", &T::batch_tokens, "source and target tokens of one batch, padding counted", {.min = 1, .unit = "tokens"})
+            .add("accumulate", &T::accumulate, "batches per update", {.min = 1, .unit = "batches"})
+            .add("learning_rate", &T::learning_rate, "peak learning rate of AdamW; 0: the method's own default", {.min = 0, .max = 10})
+            .add("schedule", &T::schedule, "how the learning rate falls after the warm-up",
+                 {.choices = {"linear", "inverse_sqrt", "cosine", "constant"}})
+            .add("warmup_updates", &T::warmup_updates, "updates over which the learning rate rises to its peak",
+                 {.min = 0, .unit = "updates"})
+            .add("label_smoothing", &T::label_smoothing, "share of the target probability spread over the vocabulary",
+                 {.min = 0, .max = 0.9})
+            .add("dropout", &T::dropout, "dropout probability of the base while training; -1: the model's own", {.min = -1, .max = 0.95})
+            .add("clip_norm", &T::clip_norm, "largest gradient norm of an update; 0: no clipping", {.min = 0})
+            .add("weight_decay", &T::weight_decay, "decoupled weight decay of AdamW", {.min = 0, .max = 10})
+            .add("beta1", &T::beta1, "decay of AdamW's mean of gradients", {.min = 0, .max = 0.9999999})
+            .add("beta2", &T::beta2, "decay of AdamW's mean of squared gradients", {.min = 0, .max = 0.9999999})
+            .add("epsilon", &T::epsilon, "added to AdamW's denominator", {.min = 1e-16, .max = 1})
+            .add("validate_every", &T::validate_every, "updates between validations; 0: only at the end", {.min = 0, .unit = "updates"})
+            .add("valid_sentences", &T::valid_sentences, "the first sentences of the validation split; 0: all",
+                 {.min = 0, .unit = "sentences"})
+            .add("select_by", &T::select_by, "which validation figure chooses the best checkpoint", {.choices = {"loss", "bleu"}})
+            .add("patience", &T::patience, "validations without improvement before stopping; 0: never", {.min = 0, .unit = "validations"})
+            .add("checkpoint_every", &T::checkpoint_every, "updates between resumable checkpoints; 0: only when stopped and at the end",
+                 {.min = 0, .unit = "updates"});
+    return list;
+}
+
+const Fields<DecodingSettings>& DecodingSettings::fields() {
+    using D = DecodingSettings;
+    static const Fields<D> list =
+        Fields<D>()
+            .add("beam_size", &D::beam_size, "hypotheses kept per sentence; 1: greedy search",
+                 {.min = 1, .max = 1000, .unit = "hypotheses"})
+            .add("length_penalty", &D::length_penalty, "score = log-probability / length^penalty; above 1 favours longer translations",
+                 {.min = -10, .max = 10})
+            .add("max_length", &D::max_length, "longest translation, start token included", {.min = 2, .max = 100000, .unit = "tokens"})
+            .add("batch_tokens", &D::batch_tokens, "source tokens times beam of one batch; changes speed and memory only",
+                 {.min = 1, .unit = "tokens"});
+    return list;
+}
+
+const Fields<EvaluationSettings>& EvaluationSettings::fields() {
+    using E = EvaluationSettings;
+    static const Fields<E> list =
+        Fields<E>()
+            .add("metric", &E::metric, "the main figure", {.choices = {"bleu", "chrf", "chrf++"}})
+            .add("tokenize", &E::tokenize, "BLEU tokeniser; auto: by target language",
+                 {.choices = {"auto", "13a", "intl", "char", "zh", "none"}})
+            .add("test_sentences", &E::test_sentences, "the first sentences of the test split; 0: all", {.min = 0, .unit = "sentences"});
+    return list;
+}
+
+namespace {
+
+struct TopFields {
+    std::string study, base, corpus, source_language, target_language, method;
+    std::int64_t train_sentences = 0, seed = 1;
+};
+
+const Fields<TopFields>& top_fields() {
+    static const Fields<TopFields> list = Fields<TopFields>()
+                                              .add("study", &TopFields::study, "name of the study")
+                                              .add("base", &TopFields::base, "base model")
+                                              .add("corpus", &TopFields::corpus, "named corpus")
+                                              .add("source_language", &TopFields::source_language, "language to translate from")
+                                              .add("target_language", &TopFields::target_language, "language to translate into")
+                                              .add("method", &TopFields::method, "method id, or none")
+                                              .add("train_sentences", &TopFields::train_sentences, "training sentences; 0: all", {.min = 0})
+                                              .add("seed", &TopFields::seed, "seed of the run");
+    return list;
+}
+
+}  // namespace
+
+Json RunSpec::to_json() const {
+    Json json = top_fields().to_json({study, base, corpus, source_language, target_language, method, train_sentences, seed});
+    json["method_settings"] = method_settings;
+    json["budget_percent"] = budget_percent ? Json(*budget_percent) : Json();
+    json["training"] = TrainingSettings::fields().to_json(training);
+    json["decoding"] = DecodingSettings::fields().to_json(decoding);
+    json["evaluation"] = EvaluationSettings::fields().to_json(evaluation);
+    return json;
+}
+
+RunSpec RunSpec::from_json(const Json& json, const std::string& where) {
+    if (!json.is_object()) throw Error(ErrorKind::config, where, "expected an object that describes a run");
+    RunSpec spec;
+    Json top = Json::object();
+    for (const auto& [name, value] : json.items()) {
+        if (name == "method_settings") {
+            if (!value.is_object()) throw Error(ErrorKind::config, where + "/" + name, "expected an object of knobs and values");
+            spec.method_settings = value;
+        } else if (name == "budget_percent") {
+            if (value.is_null()) continue;
+            if (!value.is_number()) throw Error(ErrorKind::config, where + "/" + name, value.dump() + " is not a number");
+            spec.budget_percent = value.get<double>();
+        } else if (name == "training") {
+            spec.training = TrainingSettings::fields().parse(value, where + "/training");
+        } else if (name == "decoding") {
+            spec.decoding = DecodingSettings::fields().parse(value, where + "/decoding");
+        } else if (name == "evaluation") {
+            spec.evaluation = EvaluationSettings::fields().parse(value, where + "/evaluation");
+        } else {
+            top[name] = value;
+        }
+    }
+    const TopFields plain = top_fields().parse(top, where);
+    spec.study = plain.study;
+    spec.base = plain.base;
+    spec.corpus = plain.corpus;
+    spec.source_language = plain.source_language;
+    spec.target_language = plain.target_language;
+    spec.method = plain.method;
+    spec.train_sentences = plain.train_sentences;
+    spec.seed = plain.seed;
+    return spec;
+}
+
+std::string RunSpec::key() const {
+    // The study's name is not part of the experiment, nor is what changes only speed. A field that is added to a settings struct later must
+    // be left out here while it has the value that older versions acted by, or finished runs would be done again.
+    Json json = to_json();
+    json.erase("study");
+    json["decoding"].erase("batch_tokens");
+    json["training"].erase("checkpoint_every");
+    if (method == "none") {
+        for (const char* unused : {"training", "train_sentences", "seed", "method_settings", "budget_percent"}) json.erase(unused);
+    }
+    // Sorted keys: the order in which somebody wrote the knobs does not matter.
+    const auto sorted = nlohmann::json::parse(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+    return sha256(sorted.dump()).substr(0, 32);
+}
+
+}  // namespace permille

@@ -1,0 +1,80 @@
+// What a run is: plain values that the command line, the window, the study file and the database share. Knows no torch.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/fields.h"
+#include "core/base/json.h"
+
+namespace permille {
+
+// Where and how a model runs.
+struct DeviceSettings {
+    std::string device = "auto";     // auto, cpu, cuda, cuda:N; auto takes CUDA when the machine has it
+    std::int64_t threads = 0;        // CPU threads of one job; 0: all cores
+    std::string dtype = "float32";   // of the matrix work: float32, bfloat16, float16 (CUDA only)
+    static const Fields<DeviceSettings>& fields();
+};
+
+struct TrainingSettings {
+    std::int64_t updates = 1000;          // optimiser steps at most
+    std::int64_t batch_tokens = 2000;     // source + target tokens of one batch, padding counted
+    std::int64_t accumulate = 1;          // batches per update
+    double learning_rate = 0;             // 0: the method's own default
+    std::string schedule = "linear";      // linear, inverse_sqrt, cosine, constant; all after a linear warm-up
+    std::int64_t warmup_updates = 50;
+    double label_smoothing = 0.1;
+    double dropout = -1;                  // -1: the model's own
+    double clip_norm = 1.0;               // 0: no clipping
+    double weight_decay = 0.0;
+    double beta1 = 0.9, beta2 = 0.98, epsilon = 1e-6;
+    std::int64_t validate_every = 200;    // updates; 0: only at the end
+    std::int64_t valid_sentences = 500;   // the first of the validation split; 0: all
+    std::string select_by = "loss";       // which validation figure chooses the best checkpoint: loss, bleu
+    std::int64_t patience = 0;            // validations without improvement before stopping; 0: never
+    std::int64_t checkpoint_every = 200;  // updates between resumable checkpoints; 0: only when stopped and at the end
+    static const Fields<TrainingSettings>& fields();
+};
+
+struct DecodingSettings {
+    std::int64_t beam_size = 5;
+    double length_penalty = 1.0;          // score = log-probability / length^penalty, length as Hugging Face counts it
+    std::int64_t max_length = 200;        // tokens, start token included
+    std::int64_t batch_tokens = 4000;     // source tokens x beam of one batch
+    static const Fields<DecodingSettings>& fields();
+};
+
+struct EvaluationSettings {
+    std::string metric = "bleu";          // the main figure: bleu, chrf, chrf++
+    std::string tokenize = "auto";        // BLEU tokeniser: auto (by target language), 13a, intl, char, zh, none
+    std::int64_t test_sentences = 0;      // the first of the test split; 0: all
+    static const Fields<EvaluationSettings>& fields();
+};
+
+// One run of a study: everything that is needed to repeat it.
+struct RunSpec {
+    std::string study;                    // name, "" for a single run
+    std::string base;                     // folder, bundled name or hub name
+    std::string corpus;                   // a named corpus of the database
+    std::string source_language, target_language;  // as the model spells them, or their unambiguous short form
+    std::string method;                   // id of the method table, or "none": the untouched base
+    Json method_settings = Json::object();         // knobs of the method
+    std::optional<double> budget_percent; // of the base's parameters; the method's size knob is solved from it
+    std::int64_t train_sentences = 0;     // the first of the training split; 0: all
+    std::int64_t seed = 1;
+    TrainingSettings training;
+    DecodingSettings decoding;
+    EvaluationSettings evaluation;
+
+    std::string pair() const { return source_language + "-" + target_language; }
+    Json to_json() const;
+    static RunSpec from_json(const Json& json, const std::string& where);
+    // Two runs with the same key are the same experiment: a study started again skips what is finished. Stable across program versions.
+    std::string key() const;
+};
+
+}  // namespace permille

@@ -1,0 +1,197 @@
+#include "core/models/base_model.h"
+
+#include <ATen/ATen.h>
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+
+namespace permille {
+namespace fs = std::filesystem;
+
+ModelDescription describe_model(const fs::path& folder) {
+    if (!fs::is_directory(folder))
+        throw Error(ErrorKind::file, folder.string(), "is not a model folder", "give a folder with config.json and model.safetensors, or a bundled base's name");
+    const fs::path file = folder / "config.json";
+    if (!fs::exists(file)) throw Error(ErrorKind::file, folder.string(), "has no config.json", "give a folder in Hugging Face layout");
+    ModelDescription description;
+    description.config = read_json(file);
+    description.architecture = find_family(description.config, file.string()).describe(description.config, file.string());
+    description.layout = make_layout(description.architecture);
+    return description;
+}
+
+namespace {
+
+std::vector<fs::path> weight_files(const fs::path& folder) {
+    const fs::path whole = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
+    if (fs::exists(whole)) return {whole};
+    if (fs::exists(index)) {
+        const Json json = read_json(index);
+        std::set<fs::path> files;
+        if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
+            throw Error(ErrorKind::file, index.string(), "has no weight_map", "fetch it again");
+        for (const auto& [name, value] : json["weight_map"].items()) {
+            const std::string shard = value.is_string() ? value.get<std::string>() : "";
+            if (shard.empty() || fs::path(shard).filename() != shard)
+                throw Error(ErrorKind::file, index.string() + "/weight_map/" + name, "'" + shard + "' is not a file name within the folder");
+            files.insert(folder / shard);
+        }
+        return {files.begin(), files.end()};
+    }
+    if (fs::exists(folder / "pytorch_model.bin"))
+        throw Error(ErrorKind::unsupported, (folder / "pytorch_model.bin").string(), "only safetensors are read so far",
+                    "save the model with save_pretrained(..., safe_serialization=True)");
+    throw Error(ErrorKind::file, folder.string(), "has no model.safetensors", "the weights are missing; fetch the model again");
+}
+
+}  // namespace
+
+std::vector<at::Tensor> load_weights(const fs::path& folder, const Family& family, const Layout& layout, at::Tensor* logits_bias) {
+    TensorMap stored;
+    for (const auto& file : weight_files(folder)) stored.merge(read_safetensors(file));
+    std::vector<at::Tensor> weights(layout.parameters.size());
+    const auto take = [&](const std::string& name) {
+        const auto found = stored.find(name);
+        if (found == stored.end()) return at::Tensor();
+        at::Tensor tensor = found->second;
+        stored.erase(found);
+        return tensor;
+    };
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+        const ParameterSpec& spec = layout.parameters[i];
+        at::Tensor tensor = take(spec.name);
+        for (const auto& alias : spec.aliases) {
+            const at::Tensor other = take(alias);
+            if (!tensor.defined()) tensor = other;
+        }
+        if (!tensor.defined()) throw Error(ErrorKind::tensor, folder.string() + ", " + spec.name, "is missing in the weights", "the checkpoint is incomplete");
+        if (tensor.sizes() != at::IntArrayRef(spec.shape)) {
+            std::string expected, found;
+            for (const auto size : spec.shape) expected += (expected.empty() ? "" : " x ") + std::to_string(size);
+            for (const auto size : tensor.sizes()) found += (found.empty() ? "" : " x ") + std::to_string(size);
+            throw Error(ErrorKind::tensor, folder.string() + ", " + spec.name, "has shape " + found + ", config.json asks for " + expected,
+                        "config.json and weights do not belong together");
+        }
+        if (!tensor.is_floating_point())
+            throw Error(ErrorKind::tensor, folder.string() + ", " + spec.name, std::string("is of type ") + at::toString(tensor.scalar_type()),
+                        "weights must be float32, float16 or bfloat16");
+        weights[i] = tensor;
+    }
+    at::Tensor bias = take("final_logits_bias");
+    if (logits_bias && bias.defined()) *logits_bias = bias.reshape({-1}).to(at::kFloat);
+    for (const auto& name : family.ignored) take(name);
+    if (!stored.empty()) {
+        std::vector<std::string> names;
+        for (const auto& [name, tensor] : stored) names.push_back(name);
+        throw Error(ErrorKind::tensor, folder.string(), "holds tensors that a " + family.model_type + " model does not have: " + list_some(names, 5),
+                    "config.json and weights do not belong together");
+    }
+    return weights;
+}
+
+namespace {
+
+std::string fingerprint_of(const fs::path& folder) {
+    std::string text;
+    for (const auto& file : weight_files(folder)) text += file.filename().string() + " " + sha256_of_file(file) + "\n";
+    return sha256(text);
+}
+
+}  // namespace
+
+std::shared_ptr<const BaseModel> load_base(const fs::path& folder, at::Device device, at::ScalarType compute) {
+    struct Cache {
+        std::mutex mutex;
+        std::map<std::string, std::weak_ptr<const BaseModel>> models;
+    };
+    static Cache cache;  // the one shared place: a base is opened once in a process and lives while somebody holds it
+    const std::lock_guard lock(cache.mutex);
+    const std::string key = fs::weakly_canonical(folder).string() + "|" + device.str() + "|" + at::toString(compute);
+    if (auto model = cache.models[key].lock()) return model;
+
+    ModelDescription description = describe_model(folder);
+    const Family& family = find_family(description.config, folder.string());
+    at::Tensor logits_bias;
+    std::vector<at::Tensor> weights = load_weights(folder, family, description.layout, &logits_bias);
+    try {
+        for (std::size_t i = 0; i < weights.size(); ++i) {
+            const ParameterRole role = description.layout.parameters[i].role;
+            const bool matrix = role == ParameterRole::matrix || role == ParameterRole::embedding;
+            weights[i] = weights[i].to(device, matrix ? compute : at::kFloat);
+        }
+        if (logits_bias.defined()) logits_bias = logits_bias.to(device);
+        auto model = std::make_shared<BaseModel>();
+        model->folder = folder;
+        model->config = description.config;
+        model->fingerprint = fingerprint_of(folder);
+        model->network = std::make_unique<const Seq2Seq>(description.architecture, std::move(weights),
+                                                         description.architecture.logits_bias ? logits_bias : at::Tensor(), compute);
+        cache.models[key] = model;
+        return model;
+    } catch (const c10::OutOfMemoryError&) {
+        throw Error(ErrorKind::device_memory, folder.string(), "does not fit into the memory of " + device.str(), "use --device cpu or a smaller model");
+    }
+}
+
+void save_model(const fs::path& folder, const Json& config, const Layout& layout, const std::vector<at::Tensor>& weights, at::ScalarType stored) {
+    make_folder(folder);
+    std::vector<std::pair<std::string, at::Tensor>> tensors;
+    for (std::size_t i = 0; i < weights.size(); ++i)
+        tensors.emplace_back(layout.parameters[i].name, weights[i].detach().to(at::kCPU, stored).contiguous());
+    write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
+    Json written = config;
+    written["dtype"] = stored == at::kHalf ? "float16" : stored == at::kBFloat16 ? "bfloat16" : "float32";
+    write_json(folder / "config.json", written);
+    Json generation = Json::object();
+    for (const char* name : {"bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id"})
+        if (config.contains(name)) generation[name] = config[name];
+    generation["max_length"] = 200;
+    generation["num_beams"] = 5;
+    generation["early_stopping"] = true;
+    write_json(folder / "generation_config.json", generation);
+}
+
+namespace {
+
+// The program links the CPU part of libtorch only; the CUDA part registers itself when it is loaded. Returns whether there is a CUDA device.
+bool has_cuda() {
+    static const bool available = [] {
+        if (!at::hasCUDA()) dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
+        return at::hasCUDA();
+    }();
+    return available;
+}
+
+}  // namespace
+
+at::Device parse_device(const std::string& device) {
+    if (device == "cpu") return at::kCPU;
+    if (device == "auto") return has_cuda() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+    if (device.rfind("cuda", 0) == 0) {
+        if (!has_cuda())
+            throw Error(ErrorKind::config, "--device", "this machine has no CUDA device that libtorch can use", "use --device cpu; see 'permille doctor'");
+        try {
+            return at::Device(device == "cuda" ? "cuda:0" : device);
+        } catch (const c10::Error&) {
+        }
+    }
+    throw Error(ErrorKind::config, "--device", "'" + device + "' is not a device", "give auto, cpu, cuda or cuda:N");
+}
+
+at::ScalarType parse_dtype(const std::string& dtype, at::Device device) {
+    if (dtype == "float32") return at::kFloat;
+    if (dtype == "bfloat16") return at::kBFloat16;
+    if (dtype == "float16") {
+        if (device.is_cpu()) throw Error(ErrorKind::config, "--dtype", "float16 arithmetic is for CUDA devices", "use float32 or bfloat16 on the CPU");
+        return at::kHalf;
+    }
+    throw Error(ErrorKind::config, "--dtype", "'" + dtype + "' is not a type", "give float32, bfloat16 or float16");
+}
+
+}  // namespace permille

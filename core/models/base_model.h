@@ -1,0 +1,44 @@
+// A base model on disk and in memory: opened once per (folder, device, type) in a process, shared by everything that uses it, never changed.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "core/base/json.h"
+#include "core/models/family.h"
+#include "core/models/safetensors.h"
+#include "core/models/seq2seq.h"
+
+namespace permille {
+
+struct BaseModel {
+    std::filesystem::path folder;
+    Json config;
+    std::string fingerprint;  // sha256 over the names, sizes and contents of its weights
+    std::unique_ptr<const Seq2Seq> network;
+};
+
+// The description alone, from FOLDER/config.json.
+struct ModelDescription {
+    Json config;
+    Architecture architecture;
+    Layout layout;
+};
+ModelDescription describe_model(const std::filesystem::path& folder);
+
+// Tensors by parameter index of the layout, tied ones under any of their names; leftovers and missing or mis-shaped tensors are errors by name.
+std::vector<at::Tensor> load_weights(const std::filesystem::path& folder, const Family& family, const Layout& layout, at::Tensor* logits_bias);
+
+// Throws Error(file, tensor, config, device_memory).
+std::shared_ptr<const BaseModel> load_base(const std::filesystem::path& folder, at::Device device, at::ScalarType compute);
+
+// config.json, generation_config.json and model.safetensors, as transformers' save_pretrained lays them out; tokenizer files are the caller's.
+void save_model(const std::filesystem::path& folder, const Json& config, const Layout& layout, const std::vector<at::Tensor>& weights,
+                at::ScalarType stored);
+
+// "auto", "cpu", "cuda", "cuda:1" -> a device this machine has; "float32", ... -> a type the device can do. Throw Error(config).
+at::Device parse_device(const std::string& device);
+at::ScalarType parse_dtype(const std::string& dtype, at::Device device);
+
+}  // namespace permille

@@ -1,0 +1,70 @@
+#include <string>
+
+#include "core/models/architecture.h"
+
+namespace permille {
+
+namespace {
+
+class Builder {
+public:
+    Builder(Layout& layout, const Architecture& a) : layout_(layout), a_(a) {}
+
+    int add(std::string name, std::vector<std::int64_t> shape, ParameterRole role) {
+        layout_.parameters.push_back({std::move(name), std::move(shape), role, {}});
+        return static_cast<int>(layout_.parameters.size()) - 1;
+    }
+    void norm(const std::string& name) {
+        add(name + ".weight", {a_.d_model}, ParameterRole::norm_weight);
+        add(name + ".bias", {a_.d_model}, ParameterRole::norm_bias);
+    }
+    void linear(const std::string& name, const std::string& site, std::int64_t in, std::int64_t out) {
+        const int weight = add(name + ".weight", {out, in}, ParameterRole::matrix);
+        const int bias = add(name + ".bias", {out}, ParameterRole::bias);
+        layout_.sites.push_back({site, SiteKind::linear, in, out, weight, bias});
+    }
+    void output(const std::string& site) { layout_.sites.push_back({site, SiteKind::output, a_.d_model, a_.d_model, -1, -1}); }
+
+    void attention(const std::string& name, const std::string& site) {
+        for (const char* part : {"q", "k", "v", "out"})
+            linear(name + "." + part + "_proj", site + "." + part, a_.d_model, a_.d_model);
+        output(site + ".output");
+        norm(name + "_layer_norm");
+    }
+    void stack(const std::string& side, std::int64_t layers, std::int64_t ffn, bool cross) {
+        const std::string stem = "model." + side;
+        if (a_.positions == Positions::learned)
+            add(stem + ".embed_positions.weight", {a_.max_positions + a_.position_offset, a_.d_model}, ParameterRole::position);
+        if (a_.embedding_norm) norm(stem + ".layernorm_embedding");
+        for (std::int64_t i = 0; i < layers; ++i) {
+            const std::string name = stem + ".layers." + std::to_string(i), site = side + "." + std::to_string(i);
+            attention(name + ".self_attn", site + ".self_attn");
+            if (cross) attention(name + ".encoder_attn", site + ".cross_attn");
+            linear(name + ".fc1", site + ".ffn.fc1", a_.d_model, ffn);
+            linear(name + ".fc2", site + ".ffn.fc2", ffn, a_.d_model);
+            output(site + ".ffn.output");
+            norm(name + ".final_layer_norm");
+            output(site + ".output");
+        }
+        if (a_.pre_norm) norm(stem + ".layer_norm");
+    }
+
+private:
+    Layout& layout_;
+    const Architecture& a_;
+};
+
+}  // namespace
+
+Layout make_layout(const Architecture& architecture) {
+    Layout layout;
+    Builder builder(layout, architecture);
+    const int shared = builder.add("model.shared.weight", {architecture.vocab_size, architecture.d_model}, ParameterRole::embedding);
+    layout.parameters[static_cast<std::size_t>(shared)].aliases = {"model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight",
+                                                                   "lm_head.weight"};
+    builder.stack("encoder", architecture.encoder_layers, architecture.encoder_ffn, false);
+    builder.stack("decoder", architecture.decoder_layers, architecture.decoder_ffn, true);
+    return layout;
+}
+
+}  // namespace permille

@@ -1,0 +1,130 @@
+#include "core/models/safetensors.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <optional>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/json.h"
+
+namespace permille {
+
+namespace {
+
+struct TypeName {
+    const char* name;
+    at::ScalarType type;
+};
+constexpr TypeName kTypes[] = {{"F64", at::kDouble}, {"F32", at::kFloat}, {"F16", at::kHalf}, {"BF16", at::kBFloat16}, {"I64", at::kLong},
+                               {"I32", at::kInt},    {"I16", at::kShort}, {"I8", at::kChar},  {"U8", at::kByte},       {"BOOL", at::kBool}};
+
+std::optional<at::ScalarType> type_of(const std::string& name) {
+    for (const auto& entry : kTypes)
+        if (name == entry.name) return entry.type;
+    return std::nullopt;
+}
+
+const char* name_of(at::ScalarType type) {
+    for (const auto& entry : kTypes)
+        if (type == entry.type) return entry.name;
+    throw Error(ErrorKind::internal, "safetensors", std::string("a tensor of type ") + at::toString(type) + " cannot be written");
+}
+
+constexpr std::uint64_t kMaxHeader = std::uint64_t{100} << 20;
+
+[[noreturn]] void damaged(const std::filesystem::path& file, const std::string& what) {
+    throw Error(ErrorKind::file, file.string(), what, "the file is damaged or incomplete; fetch it again");
+}
+
+}  // namespace
+
+TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::string, std::string>* metadata) {
+    const auto map = std::make_shared<MappedFile>(file);
+    const auto bytes = map->bytes();
+    if (bytes.size() < 8) damaged(file, "has " + std::to_string(bytes.size()) + " bytes, too few for a safetensors header");
+    std::uint64_t header_length = 0;
+    std::memcpy(&header_length, bytes.data(), 8);
+    if (header_length > kMaxHeader || header_length > bytes.size() - 8)
+        damaged(file, "says that its header has " + std::to_string(header_length) + " bytes, but the file has " + std::to_string(bytes.size()));
+    const std::string text(reinterpret_cast<const char*>(bytes.data()) + 8, header_length);
+    const Json header = parse_json(text, file.string() + " (header)");
+    if (!header.is_object()) damaged(file, "the header is not a JSON object");
+    const std::uint64_t data_start = 8 + header_length, data_length = bytes.size() - data_start;
+
+    TensorMap tensors;
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> places;
+    for (const auto& [name, entry] : header.items()) {
+        if (name == "__metadata__") {
+            if (metadata && entry.is_object())
+                for (const auto& [key, value] : entry.items())
+                    if (value.is_string()) (*metadata)[key] = value.get<std::string>();
+            continue;
+        }
+        const auto bad = [&](const std::string& what) { damaged(file, "tensor " + name + ": " + what); };
+        if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets") || !entry["dtype"].is_string() ||
+            !entry["shape"].is_array() || !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2)
+            bad("its entry lacks dtype, shape or data_offsets");
+        const auto type = type_of(entry["dtype"].get<std::string>());
+        if (!type) bad("type " + entry["dtype"].get<std::string>() + " is not supported");
+        std::vector<std::int64_t> shape;
+        std::uint64_t length = c10::elementSize(*type);
+        for (const auto& size : entry["shape"]) {
+            if (!size.is_number_unsigned()) bad("its shape holds something that is not a size");
+            const auto value = size.get<std::uint64_t>();
+            if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) bad("its shape is absurd");
+            if (value != 0 && length > data_length / value) bad("its shape asks for more bytes than the file has");
+            length *= value;
+            shape.push_back(static_cast<std::int64_t>(value));
+        }
+        if (!entry["data_offsets"][0].is_number_unsigned() || !entry["data_offsets"][1].is_number_unsigned()) bad("its data_offsets are not sizes");
+        const auto begin = entry["data_offsets"][0].get<std::uint64_t>(), end = entry["data_offsets"][1].get<std::uint64_t>();
+        if (begin > end || end > data_length) bad("lies outside the file");
+        if (end - begin != length) bad("has " + std::to_string(end - begin) + " bytes, but its shape needs " + std::to_string(length));
+        if (length > 0) places.emplace_back(begin, end);
+        const auto* start = bytes.data() + data_start + begin;
+        const auto options = at::TensorOptions().dtype(*type);
+        if (length == 0) {
+            tensors[name] = at::empty(shape, options);
+        } else if (reinterpret_cast<std::uintptr_t>(start) % c10::elementSize(*type) != 0) {
+            at::Tensor copy = at::empty(shape, options);
+            std::memcpy(copy.data_ptr(), start, length);
+            tensors[name] = copy;
+        } else {
+            tensors[name] = at::from_blob(const_cast<std::byte*>(start), shape, [map](void*) {}, options);
+        }
+    }
+    std::sort(places.begin(), places.end());
+    for (std::size_t i = 1; i < places.size(); ++i)
+        if (places[i].first < places[i - 1].second) damaged(file, "two tensors overlap");
+    return tensors;
+}
+
+void write_safetensors(const std::filesystem::path& file, const std::vector<std::pair<std::string, at::Tensor>>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+    nlohmann::ordered_json header = nlohmann::ordered_json::object();
+    if (!metadata.empty()) header["__metadata__"] = metadata;
+    std::uint64_t place = 0;
+    for (const auto& [name, tensor] : tensors) {
+        const std::uint64_t length = static_cast<std::uint64_t>(tensor.numel()) * tensor.element_size();
+        header[name] = {{"dtype", name_of(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}, {"data_offsets", {place, place + length}}};
+        place += length;
+    }
+    std::string text = header.dump();
+    text.append((8 - text.size() % 8) % 8, ' ');
+    write_atomically(file, [&](std::ostream& out) {
+        const std::uint64_t length = text.size();
+        out.write(reinterpret_cast<const char*>(&length), 8);
+        out.write(text.data(), static_cast<std::streamsize>(text.size()));
+        for (const auto& [name, tensor] : tensors) {
+            const at::Tensor plain = tensor.detach().to(at::kCPU).contiguous();
+            out.write(static_cast<const char*>(plain.const_data_ptr()), static_cast<std::streamsize>(plain.numel() * plain.element_size()));
+        }
+    });
+}
+
+}  // namespace permille

@@ -1,0 +1,25 @@
+// The safetensors file format: an 8-byte little-endian header length, a JSON header, raw tensors. Reading maps the file and copies nothing;
+// the file is untrusted, every number in it is checked.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace permille {
+
+using TensorMap = std::map<std::string, at::Tensor>;
+
+// Read-only CPU tensors that keep the map alive. Throws Error(file) naming the tensor for damaged headers, unknown types, overlapping or
+// out-of-range places.
+TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::string, std::string>* metadata = nullptr);
+
+// Contiguous CPU copies are written in the order given; beside and renamed.
+void write_safetensors(const std::filesystem::path& file, const std::vector<std::pair<std::string, at::Tensor>>& tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace permille

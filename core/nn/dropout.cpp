@@ -1,0 +1,111 @@
+#include "core/nn/dropout.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cmath>
+
+namespace permille {
+
+namespace {
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+#define PERMILLE_VECTOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
+#else
+#define PERMILLE_VECTOR
+#endif
+
+// 32 well-mixed bits for one element (a two-round multiply-xorshift hash); integer work only, so that the compiler can vectorise it.
+inline std::uint32_t bits(std::uint32_t key, std::uint32_t index) {
+    std::uint32_t h = index * 0x9e3779b1u + key;
+    h = (h ^ (h >> 16)) * 0x85ebca6bu;
+    h = (h ^ (h >> 13)) * 0xc2b2ae35u;
+    return h ^ (h >> 16);
+}
+
+PERMILLE_VECTOR void scale_kept(const float* x, float* y, std::int64_t begin, std::int64_t end, std::uint32_t key, std::uint32_t threshold, float scale) {
+    for (std::int64_t i = begin; i < end; ++i)
+        y[i] = bits(key, static_cast<std::uint32_t>(i)) >= threshold ? x[i] * scale : 0.0f;
+}
+
+PERMILLE_VECTOR void add_kept(const float* residual, const float* x, float* y, std::int64_t begin, std::int64_t end, std::uint32_t key,
+                              std::uint32_t threshold, float scale) {
+    for (std::int64_t i = begin; i < end; ++i)
+        y[i] = residual[i] + (bits(key, static_cast<std::uint32_t>(i)) >= threshold ? x[i] * scale : 0.0f);
+}
+
+struct Mask {
+    std::uint32_t key, threshold;
+    float scale;
+    Mask(std::int64_t stream, double p)
+        : key(static_cast<std::uint32_t>(stream) ^ static_cast<std::uint32_t>(static_cast<std::uint64_t>(stream) >> 32)),
+          threshold(static_cast<std::uint32_t>(std::min(p, 0.999) * 4294967296.0)),
+          scale(static_cast<float>(1.0 / (1.0 - p))) {}
+};
+
+constexpr std::int64_t kGrain = 1 << 14;
+
+at::Tensor masked(const at::Tensor& x, const Mask& mask) {
+    const at::Tensor input = x.to(at::kFloat).contiguous();
+    at::Tensor output = at::empty_like(input);
+    const float* in = input.const_data_ptr<float>();
+    float* out = output.data_ptr<float>();
+    at::parallel_for(0, input.numel(), kGrain,
+                     [&](std::int64_t begin, std::int64_t end) { scale_kept(in, out, begin, end, mask.key, mask.threshold, mask.scale); });
+    return output.to(x.scalar_type());
+}
+
+struct Dropout : torch::autograd::Function<Dropout> {
+    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, double p, std::int64_t stream) {
+        context->saved_data["p"] = p;
+        context->saved_data["stream"] = stream;
+        return masked(x, Mask(stream, p));
+    }
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+        return {masked(gradients[0], Mask(context->saved_data["stream"].toInt(), context->saved_data["p"].toDouble())), {}, {}};
+    }
+};
+
+struct AddDropout : torch::autograd::Function<AddDropout> {
+    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& residual, const at::Tensor& x, double p,
+                              std::int64_t stream) {
+        context->saved_data["p"] = p;
+        context->saved_data["stream"] = stream;
+        context->saved_data["type"] = static_cast<std::int64_t>(x.scalar_type());
+        const Mask mask(stream, p);
+        const at::Tensor base = residual.to(at::kFloat).contiguous(), input = x.to(at::kFloat).contiguous();
+        at::Tensor output = at::empty_like(base);
+        const float *from = base.const_data_ptr<float>(), *in = input.const_data_ptr<float>();
+        float* out = output.data_ptr<float>();
+        at::parallel_for(0, output.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+            add_kept(from, in, out, begin, end, mask.key, mask.threshold, mask.scale);
+        });
+        return output.to(residual.scalar_type());
+    }
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+        const auto type = static_cast<at::ScalarType>(context->saved_data["type"].toInt());
+        at::Tensor to_x;
+        if (context->needs_input_grad(1))
+            to_x = masked(gradients[0], Mask(context->saved_data["stream"].toInt(), context->saved_data["p"].toDouble())).to(type);
+        return {gradients[0], to_x, {}, {}};
+    }
+};
+
+}  // namespace
+
+at::Tensor dropout(const at::Tensor& x, double p, DropoutStreams& streams) {
+    if (p <= 0) return x;
+    const auto stream = static_cast<std::int64_t>(streams.next());
+    if (!x.device().is_cpu()) return at::dropout(x, p, true);
+    return Dropout::apply(x, p, stream);
+}
+
+at::Tensor add_dropout(const at::Tensor& residual, const at::Tensor& x, double p, DropoutStreams& streams) {
+    if (p <= 0) return residual + x;
+    const auto stream = static_cast<std::int64_t>(streams.next());
+    if (!x.device().is_cpu()) return residual + at::dropout(x, p, true);
+    return AddDropout::apply(residual, x, p, stream);
+}
+
+}  // namespace permille

@@ -1,0 +1,32 @@
+// Dropout whose mask is a function of (seed, call, element): nothing is stored for the backward pass, nothing has to be saved to resume a run,
+// and the result does not depend on the number of threads.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace permille {
+
+// One per batch; every call takes the next stream, so a forward pass must make its calls in a fixed order.
+class DropoutStreams {
+public:
+    explicit DropoutStreams(std::uint64_t seed = 0) : seed_(seed) {}
+    std::uint64_t next() { return mix(seed_ + 0x9e3779b97f4a7c15ULL * ++calls_); }
+    static std::uint64_t mix(std::uint64_t value) {  // splitmix64's finaliser
+        value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ULL;
+        value = (value ^ (value >> 27)) * 0x94d049bb133111ebULL;
+        return value ^ (value >> 31);
+    }
+
+private:
+    std::uint64_t seed_;
+    std::uint64_t calls_ = 0;
+};
+
+// x * mask / (1 - p). With p = 0 x itself.
+at::Tensor dropout(const at::Tensor& x, double p, DropoutStreams& streams);
+// residual + dropout(x) in one pass; the residual's type is kept. With p = 0 plain addition.
+at::Tensor add_dropout(const at::Tensor& residual, const at::Tensor& x, double p, DropoutStreams& streams);
+
+}  // namespace permille

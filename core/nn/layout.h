@@ -1,0 +1,61 @@
+// What a model is made of, as plain data: its parameters and its sites, the named places where a method may attach. Made from config.json
+// alone, so budgets are counted without loading weights. No torch.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace permille {
+
+enum class Activation { relu, gelu, swish };  // gelu: the exact, erf form
+
+enum class ParameterRole { embedding, position, matrix, bias, norm_weight, norm_bias };
+
+struct ParameterSpec {
+    std::string name;                  // as on disk, "model.encoder.layers.0.fc1.weight"
+    std::vector<std::int64_t> shape;
+    ParameterRole role = ParameterRole::matrix;
+    std::vector<std::string> aliases;  // other names that a checkpoint may store the same (tied) tensor under
+    std::int64_t count() const {
+        std::int64_t product = 1;
+        for (const auto size : shape) product *= size;
+        return product;
+    }
+};
+
+// linear: a projection y = x W^T + b, "decoder.3.cross_attn.v"
+// output: rows of width D that flow out of a block, "encoder.0.ffn.output" (before the residual addition) or "encoder.0.output" (after the layer)
+enum class SiteKind { linear, output };
+
+struct Site {
+    std::string name;
+    SiteKind kind = SiteKind::linear;
+    std::int64_t in = 0, out = 0;  // widths
+    int weight = -1, bias = -1;    // linear: indices into Layout::parameters
+};
+
+struct Layout {
+    std::vector<ParameterSpec> parameters;
+    std::vector<Site> sites;
+
+    // Scalars of the base model, each tied tensor counted once; fixed sinusoids and the logits bias are not parameters.
+    std::int64_t parameter_count() const {
+        std::int64_t total = 0;
+        for (const auto& parameter : parameters) total += parameter.count();
+        return total;
+    }
+    // Index of the parameter with this name (not an alias), or -1.
+    int parameter(const std::string& name) const {
+        for (std::size_t i = 0; i < parameters.size(); ++i)
+            if (parameters[i].name == name) return static_cast<int>(i);
+        return -1;
+    }
+    int site(const std::string& name) const {
+        for (std::size_t i = 0; i < sites.size(); ++i)
+            if (sites[i].name == name) return static_cast<int>(i);
+        return -1;
+    }
+};
+
+}  // namespace permille

@@ -1,0 +1,58 @@
+// The parts of a Transformer as functions over packed rows. Weights are frozen tensors of the base; what a method attached is looked up in the
+// Forward context at every parameter and site. Nothing here keeps state, so one base serves any number of runs and threads.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "core/nn/attachment.h"
+#include "core/nn/dropout.h"
+#include "core/nn/rows.h"
+
+namespace permille {
+
+// One forward pass: which attachment, whether it trains, and the type of the matrix work (norms, residuals and the loss stay float32).
+struct Forward {
+    const std::vector<at::Tensor>* weights = nullptr;  // by parameter index; matrices in the compute type
+    const Attachment* attachment = nullptr;            // null: the base alone
+    at::ScalarType compute = at::kFloat;
+    bool eager_attention = false;                      // the plain softmax path, kept for tests
+    double dropout = 0, attention_dropout = 0, activation_dropout = 0;  // 0 unless training
+    mutable DropoutStreams streams;
+
+    // The tensor of a parameter: the attachment's own copy, else the base's.
+    const at::Tensor& parameter(int index) const;
+    const OutputModule* output(int site) const { return attachment ? attachment->outputs[static_cast<std::size_t>(site)].get() : nullptr; }
+    const LinearDelta* delta(int site) const { return attachment ? attachment->linears[static_cast<std::size_t>(site)].get() : nullptr; }
+};
+
+// A projection with its site. y = x W^T + b, then the delta attached there. x [N, in] -> [N, out] in the compute type.
+struct Linear {
+    int site = -1, weight = -1, bias = -1;
+    at::Tensor operator()(const Forward& forward, const at::Tensor& x) const;
+};
+
+// LayerNorm over D (Ba et al. 2016), eps 1e-5, computed in float32. [N, D] -> [N, D].
+struct Norm {
+    int weight = -1, bias = -1;
+    at::Tensor operator()(const Forward& forward, const at::Tensor& x) const;
+};
+
+// Multi-head scaled dot-product attention (Vaswani et al. 2017, eq. 1); queries are scaled by head_dim^-0.5.
+struct Attention {
+    Linear q, k, v, out;
+    std::int64_t heads = 1;
+
+    // queries [N, D] of `rows`, attending to `memory` [M, D] of `memory_rows` (the same for self-attention). causal: only to earlier places.
+    at::Tensor operator()(const Forward& forward, const at::Tensor& x, const Rows& rows, const at::Tensor& memory, const Rows& memory_rows,
+                          bool causal) const;
+};
+
+at::Tensor activate(Activation activation, const at::Tensor& x);
+
+struct FeedForward {
+    Linear fc1, fc2;
+    Activation activation = Activation::relu;
+    at::Tensor operator()(const Forward& forward, const at::Tensor& x) const;
+};
+
+}  // namespace permille

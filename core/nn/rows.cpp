@@ -1,0 +1,101 @@
+#include "core/nn/rows.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/base/error.h"
+
+namespace permille {
+
+namespace {
+
+at::Tensor scatter_rows(const at::Tensor& packed, const at::Tensor& index, std::int64_t places) {
+    at::Tensor padded = at::zeros({places, packed.size(1)}, packed.options());
+    return padded.index_copy_(0, index, packed);
+}
+
+struct PadRows : torch::autograd::Function<PadRows> {
+    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& packed, const at::Tensor& index, std::int64_t places) {
+        context->save_for_backward({index});
+        return scatter_rows(packed, index, places);
+    }
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+        return {gradients[0].index_select(0, context->get_saved_variables()[0]), {}, {}};
+    }
+};
+
+struct PackRows : torch::autograd::Function<PackRows> {
+    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& padded, const at::Tensor& index) {
+        context->save_for_backward({index});
+        context->saved_data["places"] = padded.size(0);
+        return padded.index_select(0, index);
+    }
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+        return {scatter_rows(gradients[0], context->get_saved_variables()[0], context->saved_data["places"].toInt()), {}};
+    }
+};
+
+}  // namespace
+
+std::int64_t Rows::count() const { return std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0}); }
+
+Rows Rows::of(const std::vector<std::int64_t>& lengths, const at::Device& device) {
+    PERMILLE_ASSERT(!lengths.empty());
+    Rows rows;
+    rows.sentences = static_cast<std::int64_t>(lengths.size());
+    rows.longest = *std::max_element(lengths.begin(), lengths.end());
+    rows.lengths = lengths;
+    const std::int64_t count = rows.count();
+    if (count == rows.sentences * rows.longest) return rows;
+    at::Tensor index = at::empty({count}, at::kLong);
+    at::Tensor keep = at::zeros({rows.sentences, rows.longest}, at::kBool);
+    auto* places = index.data_ptr<std::int64_t>();
+    auto* real = keep.data_ptr<bool>();
+    for (std::int64_t b = 0; b < rows.sentences; ++b) {
+        PERMILLE_ASSERT(lengths[static_cast<std::size_t>(b)] > 0);
+        for (std::int64_t t = 0; t < lengths[static_cast<std::size_t>(b)]; ++t) {
+            *places++ = b * rows.longest + t;
+            real[b * rows.longest + t] = true;
+        }
+    }
+    rows.index = index.to(device);
+    rows.keep = keep.to(device);
+    return rows;
+}
+
+TokenRows TokenRows::of(const std::vector<std::vector<std::int64_t>>& sentences, const at::Device& device) {
+    std::vector<std::int64_t> lengths;
+    lengths.reserve(sentences.size());
+    for (const auto& sentence : sentences) lengths.push_back(static_cast<std::int64_t>(sentence.size()));
+    TokenRows tokens;
+    tokens.rows = Rows::of(lengths, device);
+    const std::int64_t count = tokens.rows.count();
+    at::Tensor ids = at::empty({count}, at::kLong);
+    at::Tensor positions = at::empty({count}, at::kLong);
+    auto* id = ids.data_ptr<std::int64_t>();
+    auto* position = positions.data_ptr<std::int64_t>();
+    for (const auto& sentence : sentences) {
+        id = std::copy(sentence.begin(), sentence.end(), id);
+        std::iota(position, position + sentence.size(), std::int64_t{0});
+        position += sentence.size();
+    }
+    tokens.ids = ids.to(device);
+    tokens.positions = positions.to(device);
+    return tokens;
+}
+
+at::Tensor pad(const at::Tensor& packed, const Rows& rows) {
+    const std::int64_t width = packed.size(1);
+    if (rows.dense()) return packed.view({rows.sentences, rows.longest, width});
+    return PadRows::apply(packed, rows.index, rows.sentences * rows.longest).view({rows.sentences, rows.longest, width});
+}
+
+at::Tensor pack(const at::Tensor& padded, const Rows& rows) {
+    const at::Tensor flat = padded.reshape({rows.sentences * rows.longest, padded.size(-1)});
+    return rows.dense() ? flat : PackRows::apply(flat, rows.index);
+}
+
+}  // namespace permille

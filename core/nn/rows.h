@@ -1,0 +1,37 @@
+// A batch of sentences as packed rows: no work is done on padding. Linear maps, norms and the loss see [N, D] with N real tokens; only
+// attention sees [B, L, D].
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace permille {
+
+struct Rows {
+    std::int64_t sentences = 0;            // B
+    std::int64_t longest = 0;              // L
+    std::vector<std::int64_t> lengths;     // [B], each at least 1
+    at::Tensor index;                      // [N] int64: place of each row in [B*L]; undefined when dense
+    at::Tensor keep;                       // [B, L] bool, true = real token; undefined when dense
+    bool dense() const { return !index.defined(); }
+    std::int64_t count() const;            // N
+
+    static Rows of(const std::vector<std::int64_t>& lengths, const at::Device& device);
+};
+
+// Tokens of a batch.
+struct TokenRows {
+    Rows rows;
+    at::Tensor ids;        // [N] int64
+    at::Tensor positions;  // [N] int64, 0 for the first token of each sentence
+
+    static TokenRows of(const std::vector<std::vector<std::int64_t>>& sentences, const at::Device& device);
+};
+
+// [N, D] -> [B, L, D] with zeros at padding, and back. Differentiable.
+at::Tensor pad(const at::Tensor& packed, const Rows& rows);
+at::Tensor pack(const at::Tensor& padded, const Rows& rows);
+
+}  // namespace permille

@@ -1,0 +1,114 @@
+#include "core/nn/vocabulary_loss.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <optional>
+
+namespace permille {
+
+namespace {
+
+// Rows of a block: the float32 logits of a block (rows x V) should stay in the cache between the product and the softmax.
+std::int64_t block_rows(const at::Tensor& weight) {
+    if (!weight.device().is_cpu()) return std::max<std::int64_t>(64, (std::int64_t{64} << 20) / weight.size(0));
+    return std::clamp<std::int64_t>((std::int64_t{1} << 20) / weight.size(0), 16, 512);
+}
+
+struct Loss : torch::autograd::Function<Loss> {
+    static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden, const at::Tensor& weight,
+                                                  const std::optional<at::Tensor>& bias, const at::Tensor& labels, double epsilon, bool fairseq,
+                                                  bool hidden_trains, bool weight_trains) {
+        const std::int64_t count = hidden.size(0), vocabulary = weight.size(0);
+        const double other = fairseq ? epsilon / static_cast<double>(vocabulary - 1) : epsilon / static_cast<double>(vocabulary);
+        const double own = fairseq ? 1.0 - epsilon - other : 1.0 - epsilon;
+        const at::Tensor x = hidden.to(weight.scalar_type());
+        at::Tensor to_hidden, to_weight;
+        if (hidden_trains) to_hidden = at::empty(hidden.sizes(), x.options());
+        if (weight_trains) to_weight = at::zeros(weight.sizes(), weight.options().dtype(at::kFloat));
+        at::Tensor smoothed = at::zeros({}, hidden.options().dtype(at::kDouble)), likelihood = at::zeros({}, smoothed.options());
+        const std::int64_t block = std::min(count, block_rows(weight));
+        at::Tensor buffer = at::empty({block, vocabulary}, x.options());
+        const at::Tensor transposed = weight.t();
+        for (std::int64_t from = 0; from < count; from += block) {
+            const std::int64_t size = std::min(block, count - from);
+            const at::Tensor rows = x.narrow(0, from, size);
+            at::Tensor product = buffer.narrow(0, 0, size);
+            at::mm_out(product, rows, transposed);
+            at::Tensor logits = product.to(at::kFloat);
+            if (bias) logits.add_(*bias);
+            const at::Tensor block_labels = labels.narrow(0, from, size).unsqueeze(1);
+            at::Tensor log_p = at::log_softmax(logits, 1);
+            const at::Tensor chosen = log_p.gather(1, block_labels);
+            const at::Tensor chosen_sum = chosen.sum(at::kDouble);
+            likelihood += chosen_sum;
+            if (epsilon > 0) {
+                smoothed -= own * chosen_sum + other * log_p.sum(at::kDouble);
+            } else {
+                smoothed -= chosen_sum;
+            }
+            if (!hidden_trains && !weight_trains) continue;
+            // d loss / d logits = (sum of target weights) * p - target, with target = other everywhere and own more at the label.
+            at::Tensor gradient = log_p.exp_();
+            const double mass = own + other * static_cast<double>(vocabulary);
+            if (mass != 1.0) gradient.mul_(mass);
+            if (epsilon > 0) gradient.sub_(other);
+            gradient.scatter_add_(1, block_labels, at::full({size, 1}, -own, gradient.options()));
+            const at::Tensor typed = gradient.to(x.scalar_type());
+            if (hidden_trains) {
+                at::Tensor target = to_hidden.narrow(0, from, size);
+                at::mm_out(target, typed, weight);
+            }
+            if (weight_trains) {
+                if (typed.scalar_type() == at::kFloat)
+                    to_weight.addmm_(typed.t(), rows);
+                else
+                    to_weight.add_(at::mm(typed.t(), rows));
+            }
+        }
+        context->save_for_backward({to_hidden, to_weight});
+        context->saved_data["hidden_type"] = static_cast<std::int64_t>(hidden.scalar_type());
+        context->saved_data["weight_type"] = static_cast<std::int64_t>(weight.scalar_type());
+        context->mark_non_differentiable({likelihood});
+        return {smoothed, likelihood};
+    }
+
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+        const auto saved = context->get_saved_variables();
+        const auto hidden_type = static_cast<at::ScalarType>(context->saved_data["hidden_type"].toInt());
+        const auto weight_type = static_cast<at::ScalarType>(context->saved_data["weight_type"].toInt());
+        const at::Tensor factor = gradients[0].to(at::kFloat);
+        at::Tensor to_hidden, to_weight;
+        if (saved[0].defined()) to_hidden = saved[0].to(hidden_type).mul(factor.to(hidden_type));
+        if (saved[1].defined()) to_weight = saved[1].mul(factor).to(weight_type);
+        return {to_hidden, to_weight, {}, {}, {}, {}, {}, {}};
+    }
+};
+
+}  // namespace
+
+LossSums vocabulary_loss(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& labels, double epsilon,
+                         Smoothing smoothing) {
+    const bool recording = at::GradMode::is_enabled();
+    const auto outputs = Loss::apply(hidden, weight, bias.defined() ? std::optional(bias) : std::nullopt, labels, epsilon, smoothing == Smoothing::fairseq, recording && hidden.requires_grad(),
+                                     recording && weight.requires_grad());
+    return {outputs[0], outputs[1].item<double>()};
+}
+
+at::Tensor label_log_probabilities(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& labels) {
+    const at::NoGradGuard guard;
+    const std::int64_t count = hidden.size(0);
+    at::Tensor result = at::empty({count}, hidden.options().dtype(at::kFloat));
+    const std::int64_t block = block_rows(weight);
+    const at::Tensor x = hidden.to(weight.scalar_type());
+    for (std::int64_t from = 0; from < count; from += block) {
+        const std::int64_t size = std::min(block, count - from);
+        at::Tensor logits = at::mm(x.narrow(0, from, size), weight.t()).to(at::kFloat);
+        if (bias.defined()) logits.add_(bias);
+        result.narrow(0, from, size).copy_(at::log_softmax(logits, 1).gather(1, labels.narrow(0, from, size).unsqueeze(1)).squeeze(1));
+    }
+    return result;
+}
+
+}  // namespace permille

@@ -1,0 +1,53 @@
+// BitFit (Ben Zaken, Ravfogel & Goldberg 2021, arXiv 2106.10199): only the bias vectors are trained, those of the layer norms included.
+// A key projection's bias adds the same number to all scores of a query, so its gradient is zero; it is counted, as in the authors' code.
+#include "core/peft/method.h"
+
+namespace permille {
+
+namespace {
+
+struct BitFitConfig {
+    bool norm_biases = true;
+    std::string stacks = "both";
+    static const Fields<BitFitConfig>& fields() {
+        static const auto list = Fields<BitFitConfig>()
+                                     .add("norm_biases", &BitFitConfig::norm_biases, "train the biases of the layer norms too")
+                                     .add("stacks", &BitFitConfig::stacks, "which stacks are trained", {.choices = {"both", "encoder", "decoder"}});
+        return list;
+    }
+};
+
+class BitFit : public MethodWith<BitFitConfig> {
+public:
+    BitFit()
+        : MethodWith({.id = "bitfit",
+                      .name = "BitFit",
+                      .paper = "Ben Zaken et al. 2021, arXiv 2106.10199",
+                      .summary = "trains the bias vectors only",
+                      .sites = {"parameters"},
+                      .knobs = BitFitConfig::fields().list(),
+                      .size_knob = "",
+                      .mergeable = true,
+                      .identity_at_start = true,
+                      .default_learning_rate = 3e-3}) {}
+
+    std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
+        const BitFitConfig chosen = config(settings);
+        return replace_parameters(
+            layout,
+            [&](const ParameterSpec& parameter) {
+                const bool bias = parameter.role == ParameterRole::bias || (chosen.norm_biases && parameter.role == ParameterRole::norm_bias);
+                return bias && in_scope(parameter.name, chosen.stacks);
+            },
+            info_.id);
+    }
+    void attach(Attachment& attachment, const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const override {
+        attach_replacements(attachment, tensors(layout, settings), values);
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<Method> bitfit_method() { return std::make_unique<BitFit>(); }
+
+}  // namespace permille

@@ -1,0 +1,52 @@
+// Full fine-tuning: every parameter of the base gets its own trained copy, the tied embedding table once. The reference line of the study.
+#include "core/peft/method.h"
+
+namespace permille {
+
+namespace {
+
+struct FullConfig {
+    bool embeddings = true;
+    std::string stacks = "both";
+    static const Fields<FullConfig>& fields() {
+        static const auto list = Fields<FullConfig>()
+                                     .add("embeddings", &FullConfig::embeddings, "train the embedding and position tables too")
+                                     .add("stacks", &FullConfig::stacks, "which stacks are trained", {.choices = {"both", "encoder", "decoder"}});
+        return list;
+    }
+};
+
+class Full : public MethodWith<FullConfig> {
+public:
+    Full()
+        : MethodWith({.id = "full",
+                      .name = "Full fine-tuning",
+                      .paper = "the baseline of Üstün & Cooper Stickland 2022, arXiv 2205.11277",
+                      .summary = "trains every parameter of the base",
+                      .sites = {"parameters"},
+                      .knobs = FullConfig::fields().list(),
+                      .size_knob = "",
+                      .mergeable = true,
+                      .identity_at_start = true,
+                      .default_learning_rate = 5e-4}) {}
+
+    std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
+        const FullConfig chosen = config(settings);
+        return replace_parameters(
+            layout,
+            [&](const ParameterSpec& parameter) {
+                if (parameter.role == ParameterRole::embedding || parameter.role == ParameterRole::position) return chosen.embeddings;
+                return in_scope(parameter.name, chosen.stacks);
+            },
+            info_.id);
+    }
+    void attach(Attachment& attachment, const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const override {
+        attach_replacements(attachment, tensors(layout, settings), values);
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<Method> full_method() { return std::make_unique<Full>(); }
+
+}  // namespace permille

@@ -1,0 +1,70 @@
+// LayerNorm tuning: the gains of the layer norms, their biases too, or the gains with all biases of the model (BitFit + gains). Which of the
+// three Üstün & Cooper Stickland (2022) mean could not be checked, so all are here. PEFT's LN_TUNING is the second.
+#include "core/peft/method.h"
+
+namespace permille {
+
+namespace {
+
+struct LayerNormConfig {
+    std::string variant = "gains_and_biases";
+    std::string stacks = "both";
+    static const Fields<LayerNormConfig>& fields() {
+        static const auto list =
+            Fields<LayerNormConfig>()
+                .add("variant", &LayerNormConfig::variant, "what is trained", {.choices = {"gains", "gains_and_biases", "gains_and_all_biases"}})
+                .add("stacks", &LayerNormConfig::stacks, "which stacks are trained", {.choices = {"both", "encoder", "decoder"}});
+        return list;
+    }
+};
+
+class LayerNorm : public MethodWith<LayerNormConfig> {
+public:
+    LayerNorm()
+        : MethodWith({.id = "layernorm",
+                      .name = "LayerNorm tuning",
+                      .paper = "Zhao et al. 2023, arXiv 2312.11420; T-Few, arXiv 2205.05638",
+                      .summary = "trains the layer norms only",
+                      .sites = {"parameters"},
+                      .knobs = LayerNormConfig::fields().list(),
+                      .size_knob = "",
+                      .mergeable = true,
+                      .identity_at_start = true,
+                      .default_learning_rate = 5e-3}) {}
+
+    std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
+        const LayerNormConfig chosen = config(settings);
+        auto specs = replace_parameters(
+            layout,
+            [&](const ParameterSpec& parameter) {
+                const bool trained = parameter.role == ParameterRole::norm_weight ||
+                                     (chosen.variant != "gains" && parameter.role == ParameterRole::norm_bias) ||
+                                     (chosen.variant == "gains_and_all_biases" && parameter.role == ParameterRole::bias);
+                return trained && in_scope(parameter.name, chosen.stacks);
+            },
+            info_.id);
+        if (chosen.variant == "gains_and_biases")  // the names that PEFT gives them
+            for (auto& spec : specs) {
+                const auto dot = spec.name.rfind('.');
+                spec.name = "base_model.model." + spec.name.substr(0, dot) + ".ln_tuning_layers" + spec.name.substr(dot);
+            }
+        return specs;
+    }
+    void attach(Attachment& attachment, const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const override {
+        attach_replacements(attachment, tensors(layout, settings), values);
+    }
+    Json peft_config(const Layout& layout, const Json& settings) const override {
+        if (config(settings).variant != "gains_and_biases") return nullptr;
+        Json targets = Json::array();
+        for (const auto& parameter : layout.parameters)
+            if (parameter.role == ParameterRole::norm_weight && in_scope(parameter.name, config(settings).stacks))
+                targets.push_back(parameter.name.substr(0, parameter.name.rfind('.')));
+        return Json{{"peft_type", "LN_TUNING"}, {"target_modules", targets}};
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<Method> layernorm_method() { return std::make_unique<LayerNorm>(); }
+
+}  // namespace permille

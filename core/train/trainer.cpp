@@ -1,0 +1,329 @@
+#include "core/train/trainer.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numbers>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/models/safetensors.h"
+#include "core/nn/vocabulary_loss.h"
+
+namespace permille {
+
+double schedule_factor(const std::string& schedule, std::int64_t update, std::int64_t warmup, std::int64_t total) {
+    const auto u = static_cast<double>(update), w = static_cast<double>(std::max<std::int64_t>(warmup, 1)), n = static_cast<double>(total);
+    if (update < warmup) return u / w;
+    if (schedule == "constant") return 1.0;
+    if (schedule == "inverse_sqrt") return std::sqrt(w / std::max(u, w));
+    const double past = n > w ? std::min(1.0, (u - w) / (n - w)) : 1.0;
+    if (schedule == "cosine") return 0.5 * (1.0 + std::cos(std::numbers::pi * past));
+    return std::max(1.0 - past, 1.0 / n);  // linear; the last update still moves
+}
+
+TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, std::int64_t decoder_start_id, const at::Device& device) {
+    std::vector<std::vector<std::int64_t>> sources, inputs;
+    std::int64_t count = 0;
+    for (const auto index : plan) {
+        const TokenPair& pair = pairs[index];
+        sources.emplace_back(pair.source.begin(), pair.source.end());
+        std::vector<std::int64_t> input = {decoder_start_id};
+        input.insert(input.end(), pair.labels.begin(), pair.labels.end() - 1);
+        inputs.push_back(std::move(input));
+        count += static_cast<std::int64_t>(pair.labels.size());
+    }
+    at::Tensor labels = at::empty({count}, at::kLong);
+    auto* label = labels.data_ptr<std::int64_t>();
+    for (const auto index : plan) label = std::copy(pairs[index].labels.begin(), pairs[index].labels.end(), label);
+    return {TokenRows::of(sources, device), TokenRows::of(inputs, device), labels.to(device), count};
+}
+
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+bool is_out_of_memory(const c10::Error& error) {
+    if (dynamic_cast<const c10::OutOfMemoryError*>(&error)) return true;
+    return std::string_view(error.what_without_backtrace()).find("can't allocate memory") != std::string_view::npos;
+}
+
+constexpr std::int64_t kReportEvery = 10;
+
+}  // namespace
+
+Trainer::Trainer(const Seq2Seq& base, Attached& attached, const std::vector<TokenPair>& train, const std::vector<TokenPair>& valid,
+                 const TrainingSettings& settings, double learning_rate, std::uint64_t seed, std::filesystem::path checkpoint, TrainerHooks hooks,
+                 EpochSampler sampler)
+    : base_(base), attached_(attached), train_(train), valid_(valid), settings_(settings), learning_rate_(learning_rate), seed_(seed),
+      checkpoint_(std::move(checkpoint)), hooks_(std::move(hooks)), batches_(train, settings.batch_tokens, seed, std::move(sampler)) {
+    for (const at::Tensor& value : attached_.values) {
+        first_moments_.push_back(at::zeros_like(value, at::TensorOptions().requires_grad(false)));
+        second_moments_.push_back(at::zeros_like(value, at::TensorOptions().requires_grad(false)));
+        step_counts_.push_back(at::zeros({}, value.options().requires_grad(false)));
+    }
+}
+
+std::string Trainer::identity() const {
+    std::string text = attached_.method->info().id + attached_.settings.dump() + TrainingSettings::fields().to_json(settings_).dump() +
+                       std::to_string(seed_) + "/" + std::to_string(train_.size()) + "/" + std::to_string(learning_rate_);
+    return sha256(text);
+}
+
+void Trainer::save_checkpoint() const {
+    if (checkpoint_.empty()) return;
+    std::vector<std::pair<std::string, at::Tensor>> tensors;
+    for (std::size_t i = 0; i < attached_.values.size(); ++i) {
+        const std::string name = std::to_string(i);
+        tensors.emplace_back("value." + name, attached_.values[i]);
+        tensors.emplace_back("first." + name, first_moments_[i]);
+        tensors.emplace_back("second." + name, second_moments_[i]);
+        if (!best_values_.empty()) tensors.emplace_back("best." + name, best_values_[i]);
+    }
+    Json state = {{"update", update_},       {"position", batches_.position()}, {"best_update", best_update_}, {"without_improvement", without_improvement_},
+                  {"skipped", skipped_},     {"tokens", tokens_},               {"last_loss", last_loss_},     {"seconds", seconds_},
+                  {"loss_scale", loss_scale_}, {"adam_steps", step_counts_.empty() ? 0.0 : step_counts_[0].item<double>()}};
+    if (best_loss_) state["best_loss"] = *best_loss_;
+    if (best_bleu_) state["best_bleu"] = *best_bleu_;
+    write_safetensors(checkpoint_, tensors, {{"permille_checkpoint", "1"}, {"identity", identity()}, {"state", state.dump()}});
+}
+
+bool Trainer::resume() {
+    if (checkpoint_.empty() || !std::filesystem::exists(checkpoint_)) return false;
+    std::map<std::string, std::string> metadata;
+    const TensorMap tensors = read_safetensors(checkpoint_, &metadata);
+    if (metadata["identity"] != identity())
+        throw Error(ErrorKind::file, checkpoint_.string(), "is the checkpoint of a run with other settings or data",
+                    "start without --resume, or remove the file");
+    const Json state = parse_json(metadata["state"], checkpoint_.string());
+    const at::NoGradGuard guard;
+    for (std::size_t i = 0; i < attached_.values.size(); ++i) {
+        const std::string name = std::to_string(i);
+        const auto take = [&](const std::string& kind) {
+            const auto found = tensors.find(kind + "." + name);
+            if (found == tensors.end() || found->second.sizes() != attached_.values[i].sizes())
+                throw Error(ErrorKind::tensor, checkpoint_.string() + ", " + kind + "." + name, "is missing or of another shape", "remove the file");
+            return found->second;
+        };
+        attached_.values[i].copy_(take("value"));
+        first_moments_[i].copy_(take("first"));
+        second_moments_[i].copy_(take("second"));
+        step_counts_[i].fill_(state["adam_steps"].get<double>());
+    }
+    best_values_.clear();
+    if (tensors.count("best.0"))
+        for (std::size_t i = 0; i < attached_.values.size(); ++i)
+            best_values_.push_back(tensors.at("best." + std::to_string(i)).to(attached_.values[i].device(), false, true));
+    update_ = state["update"].get<std::int64_t>();
+    best_update_ = state["best_update"].get<std::int64_t>();
+    without_improvement_ = state["without_improvement"].get<std::int64_t>();
+    skipped_ = state["skipped"].get<std::int64_t>();
+    tokens_ = state["tokens"].get<std::int64_t>();
+    last_loss_ = state["last_loss"].get<double>();
+    seconds_ = state["seconds"].get<double>();
+    loss_scale_ = state["loss_scale"].get<double>();
+    if (state.contains("best_loss")) best_loss_ = state["best_loss"].get<double>();
+    if (state.contains("best_bleu")) best_bleu_ = state["best_bleu"].get<double>();
+    batches_.seek(state["position"].get<std::int64_t>());
+    return true;
+}
+
+Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batches, std::int64_t update, std::int64_t pieces) {
+    UpdateSums sums;
+    std::vector<BatchPlan> plans;
+    for (const BatchPlan& batch : batches) {
+        const std::size_t size = (batch.size() + static_cast<std::size_t>(pieces) - 1) / static_cast<std::size_t>(pieces);
+        for (std::size_t from = 0; from < batch.size(); from += size)
+            plans.emplace_back(batch.begin() + static_cast<std::ptrdiff_t>(from),
+                               batch.begin() + static_cast<std::ptrdiff_t>(std::min(batch.size(), from + size)));
+    }
+    for (const BatchPlan& plan : plans)
+        for (const auto index : plan) sums.labels += static_cast<std::int64_t>(train_[index].labels.size());
+    std::uint64_t part = 0;
+    for (const BatchPlan& plan : plans) {
+        const TensorBatch batch = collate(train_, plan, base_.architecture().decoder_start_id, base_.device());
+        const std::uint64_t masks = DropoutStreams::mix(seed_ * 1000003ULL + static_cast<std::uint64_t>(update) * 64 + part++);
+        if (!base_.device().is_cpu()) {
+            at::Generator generator = at::globalContext().defaultGenerator(base_.device());
+            generator.set_current_seed(masks);
+        }
+        const Forward forward = base_.training(*attached_.attachment, settings_.dropout, masks);
+        const at::Tensor encoded = base_.encode(forward, batch.source);
+        const at::Tensor states = base_.decode(forward, batch.source, encoded, batch.target);
+        const LossSums loss = vocabulary_loss(states, base_.output_weight(forward), base_.logits_bias(), batch.labels, settings_.label_smoothing);
+        double scale = 1.0 / static_cast<double>(sums.labels);
+        if (base_.compute() == at::kHalf) scale *= loss_scale_;
+        torch::autograd::backward({loss.loss * scale}, {});
+        sums.loss += loss.loss.item<double>();
+        sums.likelihood += loss.log_likelihood;
+        sums.tokens += batch.tokens + batch.source.rows.count();
+    }
+    return sums;
+}
+
+void Trainer::step(double rate) {
+    std::vector<at::Tensor> values, gradients, first, second, counts;
+    for (std::size_t i = 0; i < attached_.values.size(); ++i) {
+        const at::Tensor gradient = attached_.values[i].grad();
+        if (!gradient.defined()) continue;  // not reached by this batch
+        values.push_back(attached_.values[i]);
+        gradients.push_back(gradient);
+        first.push_back(first_moments_[i]);
+        second.push_back(second_moments_[i]);
+        step_counts_[i].add_(1.0);
+        counts.push_back(step_counts_[i]);
+    }
+    at::_fused_adamw_(values, gradients, first, second, {}, counts, rate, settings_.beta1, settings_.beta2, settings_.weight_decay, settings_.epsilon,
+                      false, false);
+}
+
+bool Trainer::update() {
+    const double started = now();
+    ++update_;
+    std::vector<BatchPlan> batches;
+    for (std::int64_t i = 0; i < settings_.accumulate; ++i) batches.push_back(batches_.next());
+
+    UpdateSums sums;
+    for (std::int64_t pieces = 1;; pieces *= 2) {
+        for (at::Tensor& value : attached_.values) value.mutable_grad() = at::Tensor();
+        try {
+            sums = forward_backward(batches, update_, pieces);
+            break;
+        } catch (const c10::Error& error) {
+            if (!is_out_of_memory(error)) throw Error(ErrorKind::internal, "update " + std::to_string(update_), error.what_without_backtrace());
+        } catch (const std::bad_alloc&) {
+        }
+        std::size_t largest = 0;
+        for (const auto& batch : batches) largest = std::max(largest, batch.size());
+        if (static_cast<std::size_t>(pieces) >= largest)
+            throw Error(ErrorKind::device_memory, "update " + std::to_string(update_), "a batch of one sentence does not fit into memory",
+                        "use a smaller model, bfloat16, or shorter sentences");
+        log_to(hooks_.sink, "update " + std::to_string(update_) + ": out of memory, the batch is split into " + std::to_string(pieces * 2) +
+                                " parts (same update, slower); a smaller batch_tokens avoids this");
+    }
+
+    const at::NoGradGuard guard;
+    std::vector<at::Tensor> gradients;
+    for (const at::Tensor& value : attached_.values)
+        if (value.grad().defined()) gradients.push_back(value.grad());
+    if (gradients.empty())
+        throw Error(ErrorKind::config, attached_.method->info().id, "no trained parameter is reached by the training text", "choose other sites");
+    if (base_.compute() == at::kHalf)
+        for (at::Tensor& gradient : gradients) gradient.mul_(1.0 / loss_scale_);
+    at::Tensor squares = at::zeros({}, gradients[0].options());
+    for (const at::Tensor& norm : at::_foreach_norm(gradients, 2)) squares += norm.square();
+    const double norm = std::sqrt(squares.item<double>());
+    const double loss = sums.loss / static_cast<double>(sums.labels);
+    if (!std::isfinite(norm) || !std::isfinite(loss)) {
+        ++skipped_;
+        loss_scale_ = std::max(1.0, loss_scale_ / 2);
+        if (++skipped_in_row_ >= 8)
+            throw Error(ErrorKind::not_a_number, "update " + std::to_string(update_),
+                        "loss or gradient was not a number eight times in a row (loss " + std::to_string(loss) + ")",
+                        "lower the learning rate (now " + std::to_string(learning_rate_) + "), or use float32");
+        log_to(hooks_.sink, "update " + std::to_string(update_) + ": the gradient is not a number, the update is skipped");
+    } else {
+        skipped_in_row_ = 0;
+        if (settings_.clip_norm > 0 && norm > settings_.clip_norm)
+            for (at::Tensor& gradient : gradients) gradient.mul_(settings_.clip_norm / (norm + 1e-6));
+        step(learning_rate_ * schedule_factor(settings_.schedule, update_, settings_.warmup_updates, settings_.updates));
+    }
+    last_loss_ = loss;
+    tokens_ += sums.tokens;
+    const double taken = now() - started;
+    seconds_ += taken;
+    window_.loss += sums.loss;
+    window_.labels += sums.labels;
+    window_.tokens += sums.tokens;
+    window_.seconds += taken;
+    window_.norm += norm;
+    ++window_.updates;
+    if (hooks_.sink && (window_.updates == kReportEvery || update_ == settings_.updates)) {
+        const auto metric = [&](const char* name, double value) { hooks_.sink({Event::Kind::metric, name, update_, 0, value}); };
+        metric("train_loss", window_.loss / static_cast<double>(window_.labels));
+        metric("learning_rate", learning_rate_ * schedule_factor(settings_.schedule, update_, settings_.warmup_updates, settings_.updates));
+        metric("gradient_norm", window_.norm / static_cast<double>(window_.updates));
+        metric("tokens_per_second", static_cast<double>(window_.tokens) / window_.seconds);
+        hooks_.sink({Event::Kind::progress, "training", update_, settings_.updates, 0,
+                     window_.seconds / static_cast<double>(window_.updates) * static_cast<double>(settings_.updates - update_)});
+        window_ = {};
+    }
+    return true;
+}
+
+double Trainer::valid_loss() const {
+    const c10::InferenceMode guard;
+    double likelihood = 0;
+    std::int64_t labels = 0;
+    const Forward forward = base_.inference(attached_.attachment.get());
+    for (const BatchPlan& plan : plan_batches_by_length(valid_, settings_.batch_tokens * 2)) {
+        const TensorBatch batch = collate(valid_, plan, base_.architecture().decoder_start_id, base_.device());
+        const at::Tensor states = base_.decode(forward, batch.source, base_.encode(forward, batch.source), batch.target);
+        likelihood += vocabulary_loss(states, base_.output_weight(forward), base_.logits_bias(), batch.labels, 0).log_likelihood;
+        labels += batch.tokens;
+    }
+    return -likelihood / static_cast<double>(labels);
+}
+
+void Trainer::validate() {
+    if (valid_.empty()) return;
+    const double loss = valid_loss();
+    std::optional<double> bleu;
+    if (hooks_.bleu) bleu = hooks_.bleu();
+    if (hooks_.sink) {
+        hooks_.sink({Event::Kind::metric, "valid_loss", update_, 0, loss});
+        if (bleu) hooks_.sink({Event::Kind::metric, "valid_bleu", update_, 0, *bleu});
+    }
+    const bool by_bleu = settings_.select_by == "bleu" && bleu;
+    const bool better = by_bleu ? (!best_bleu_ || *bleu > *best_bleu_) : (!best_loss_ || loss < *best_loss_);
+    if (better) {
+        const at::NoGradGuard guard;
+        best_loss_ = loss;
+        best_bleu_ = bleu;
+        best_update_ = update_;
+        without_improvement_ = 0;
+        best_values_.clear();
+        for (const at::Tensor& value : attached_.values) best_values_.push_back(value.detach().clone());
+    } else {
+        ++without_improvement_;
+    }
+}
+
+TrainingResult Trainer::run(std::stop_token stop) {
+    bool stopped = false;
+    while (update_ < settings_.updates) {
+        if (stop.stop_requested()) {
+            stopped = true;
+            break;
+        }
+        update();
+        const bool last = update_ == settings_.updates;
+        if (!last && settings_.validate_every > 0 && update_ % settings_.validate_every == 0) {
+            validate();
+            if (settings_.patience > 0 && without_improvement_ >= settings_.patience) {
+                log_to(hooks_.sink, "stopped early: no improvement in " + std::to_string(without_improvement_) + " validations");
+                break;
+            }
+        }
+        if (!last && settings_.checkpoint_every > 0 && update_ % settings_.checkpoint_every == 0) save_checkpoint();
+    }
+    if (!stopped && !(best_update_ == update_ && update_ > 0)) validate();
+    save_checkpoint();
+    if (!stopped && !best_values_.empty()) attached_.set_values(best_values_);
+    TrainingResult result;
+    result.updates = update_;
+    result.best_update = best_values_.empty() ? update_ : best_update_;
+    result.best_loss = best_loss_;
+    result.best_bleu = best_bleu_;
+    result.last_train_loss = last_loss_;
+    result.seconds = seconds_;
+    result.tokens = tokens_;
+    result.stopped = stopped;
+    result.skipped_updates = skipped_;
+    return result;
+}
+
+}  // namespace permille

@@ -1,0 +1,28 @@
+# Compiler settings for our own targets; third-party headers are system headers and stay silent.
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE_PROGRAM})
+endif()
+
+if(PERMILLE_SANITIZE)
+  add_compile_options(-fsanitize=${PERMILLE_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${PERMILLE_SANITIZE})
+endif()
+
+# permille_target(NAME): the warnings and definitions every target of ours has.
+function(permille_target name)
+  target_compile_options(${name} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wimplicit-fallthrough -Wno-missing-field-initializers)
+  if(CCACHE_PROGRAM)
+    target_compile_options(${name} PRIVATE -fpch-preprocess)
+  endif()
+  if(PERMILLE_WERROR)
+    target_compile_options(${name} PRIVATE -Werror)
+  endif()
+  target_compile_definitions(${name} PRIVATE QT_NO_KEYWORDS QT_NO_CAST_FROM_ASCII QT_NO_CAST_TO_ASCII QT_NO_NARROWING_CONVERSIONS_IN_CONNECT)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+endfunction()

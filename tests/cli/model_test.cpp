@@ -1,0 +1,142 @@
+// The verbs that run a model, on the bundled base. What they compute is compared elsewhere; here it is form, order and failures.
+#include <algorithm>
+
+#include "core/base/files.h"
+#include "tests/support/program.h"
+#include "tests/support/test.h"
+
+namespace permille::test {
+namespace {
+
+const std::string kBase = "permille-small";
+
+RunOptions with_input(const std::string& input) { return {.input = input}; }
+
+}  // namespace
+
+TEST_CASE("info has the fields of its page", "[cli]") {
+    const Ran ran = permille({"info", kBase, "--json"});
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    const Json info = ran.json();
+    for (const char* field : {"model_type", "d_model", "encoder_layers", "decoder_layers", "encoder_heads", "decoder_heads", "encoder_ffn",
+                              "decoder_ffn", "vocab_size", "parameters", "languages"}) {
+        INFO(field);
+        CHECK(info.contains(field));
+    }
+    CHECK(info.at("languages").size() >= 5);
+    CHECK(permille({"info", kBase}).out.find("parameters") != std::string::npos);
+}
+
+TEST_CASE("info works on a folder that holds only config.json", "[cli]") {
+    const TemporaryFolder folder;
+    const std::filesystem::path base = std::filesystem::path(PERMILLE_SOURCE_RESOURCES) / "bases" / kBase;
+    std::filesystem::copy_file(base / "config.json", folder / "config.json");
+    const Ran ran = permille({"info", folder.path().string(), "--json"});
+    CHECK(ran.code == 0);
+    CHECK(ran.json().at("parameters").get<std::int64_t>() > 0);
+}
+
+TEST_CASE("a missing or damaged model is one clear message and exit code 1", "[cli]") {
+    const TemporaryFolder folder;
+    const Ran missing = permille({"info", "no-such-model", "--json"});
+    CHECK(missing.code == 1);
+    CHECK(missing.error().at("kind") == "file");
+    write_text(folder / "config.json", "{\"model_type\": \"m2m_100\", ");
+    const Ran damaged = permille({"info", folder.path().string()});
+    CHECK(damaged.code == 1);
+    CHECK(damaged.err.find("config.json") != std::string::npos);
+    write_text(folder / "config.json", "{\"model_type\": \"gpt2\"}");
+    CHECK(permille({"info", folder.path().string()}).code == 1);
+}
+
+TEST_CASE("ids go out and come back as text", "[cli]") {
+    const std::string lines = "Apri il file.\n\nChiudi la finestra\n";
+    const Ran ids = permille({"tokenize", "--model", kBase, "--lang", "it"}, with_input(lines));
+    INFO(ids.err);
+    REQUIRE(ids.code == 0);
+    CHECK(std::count(ids.out.begin(), ids.out.end(), '\n') == 3);
+    const Ran text = permille({"detokenize", "--model", kBase}, with_input(ids.out));
+    CHECK(text.out == lines);
+    CHECK(permille({"tokenize", "--model", kBase, "--lang", "it", "--json"}, with_input(lines)).json().size() == 3);
+
+    const Ran wrong = permille({"detokenize", "--model", kBase}, with_input("5 x 6\n"));
+    CHECK(wrong.code == 1);
+    CHECK(wrong.err.find("line 1") != std::string::npos);
+    const Ran language = permille({"tokenize", "--model", kBase, "--lang", "tlh", "--json"}, with_input("a\n"));
+    CHECK(language.code == 1);
+    CHECK(language.err.find("en") != std::string::npos);
+}
+
+TEST_CASE("translation keeps lines and order, empty ones too", "[cli]") {
+    const std::string lines = "Der Hund schläft.\n\nDie Katze ist alt.\n";
+    const Ran plain = permille({"translate", "-m", kBase, "-s", "de", "-t", "en", "--beam", "2", "--max-length", "20", "--threads", "1"}, with_input(lines));
+    INFO(plain.err);
+    REQUIRE(plain.code == 0);
+    CHECK(std::count(plain.out.begin(), plain.out.end(), '\n') == 3);
+
+    const Ran json = permille({"translate", "-m", kBase, "-s", "de", "-t", "en", "--beam", "2", "--n-best", "2", "--max-length", "20", "--json"},
+                              with_input(lines));
+    REQUIRE(json.code == 0);
+    const Json document = json.json();
+    REQUIRE(document.size() == 3);
+    CHECK(document[0].at("ids").size() >= 2);
+    CHECK(document[0].at("score").is_number());
+    CHECK(document[0].at("alternatives").size() == 2);
+    CHECK(document[0].at("alternatives")[0].at("text") == document[0].at("text"));
+    CHECK(permille({"translate", "-m", kBase, "-s", "de", "-t", "en"}).code == 0);
+    CHECK(permille({"translate", "-m", kBase, "-s", "de", "-t", "en", "--beam", "2", "--n-best", "3", "--json"}, with_input(lines)).code == 2);
+    const Ran language = permille({"translate", "-m", kBase, "-s", "xx", "-t", "en"}, with_input(lines));
+    CHECK(language.code == 1);
+    CHECK(language.err.find("de") != std::string::npos);
+}
+
+TEST_CASE("score prints a log-probability and a count per pair", "[cli]") {
+    const TemporaryFolder folder;
+    write_text(folder / "pairs.tsv", "Der Hund schläft.\tThe dog sleeps.\nDie Katze.\tThe cat.\n");
+    const Ran ran = permille({"score", "-m", kBase, "-s", "de", "-t", "en", "--input", (folder / "pairs.tsv").string(), "--json"});
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    REQUIRE(ran.json().size() == 2);
+    CHECK(ran.json()[0].at("logprob").get<double>() < 0);
+    CHECK(ran.json()[0].at("tokens").get<int>() > 2);
+    write_text(folder / "pairs.tsv", "a\tb\nno tab\n");
+    const Ran wrong = permille({"score", "-m", kBase, "-s", "de", "-t", "en", "--input", (folder / "pairs.tsv").string()});
+    CHECK(wrong.code == 1);
+    CHECK(wrong.err.find("pairs.tsv:2") != std::string::npos);
+}
+
+TEST_CASE("bleu has score, signature and parts", "[cli]") {
+    const TemporaryFolder folder;
+    write_text(folder / "ref", "the cat sat on the mat\nthe dog is old\n");
+    const Ran ran = permille({"bleu", "--ref", (folder / "ref").string(), "--json"}, with_input("the cat sat on the mat\nthe dog is old\n"));
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    CHECK(ran.json().at("score").get<double>() > 99.9);
+    CHECK(ran.json().at("signature").get<std::string>().find("tok:13a") != std::string::npos);
+    CHECK(ran.json().at("precisions").size() == 4);
+    const Ran confident = permille({"bleu", "--ref", (folder / "ref").string(), "--confidence", "--json"}, with_input("the cat sat on a mat\nthe dog is old\n"));
+    CHECK(confident.json().at("low").get<double>() <= confident.json().at("high").get<double>());
+    const Ran misaligned = permille({"bleu", "--ref", (folder / "ref").string()}, with_input("one line\n"));
+    CHECK(misaligned.code == 1);
+    CHECK(permille({"bleu", "--ref", (folder / "none").string()}, with_input("a\n")).code == 1);
+}
+
+TEST_CASE("budget solves or says why not", "[cli]") {
+    const Ran ran = permille({"budget", "-m", kBase, "--method", "all", "--budget", "2%,5‰", "--json"});
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    const Json answers = ran.json();
+    REQUIRE(answers.size() >= 10);
+    for (const Json& answer : answers) {
+        INFO(answer.dump());
+        for (const char* field : {"method", "requested", "reachable", "solved", "trainable", "stored", "added", "percent_base", "percent_total",
+                                  "peak_memory_bytes", "seconds_per_1000_updates", "reason"})
+            CHECK(answer.contains(field));
+        if (answer.at("solved").is_null()) CHECK_FALSE(answer.at("reason").get<std::string>().empty());
+    }
+    CHECK(permille({"budget", "-m", kBase, "--method", "lora", "--budget", "2"}).code == 2);
+    CHECK(permille({"budget", "-m", kBase, "--method", "lora", "--set", "rnak=2"}).err.find("'rank'") != std::string::npos);
+}
+
+}  // namespace permille::test

@@ -1,0 +1,150 @@
+#include "ui/bridge/run_controller.h"
+
+#include <QTimer>
+#include <chrono>
+#include <mutex>
+
+#include "core/jobs/study_job.h"
+#include "ui/bridge/text.h"
+
+namespace permille::ui {
+
+namespace {
+
+class CoreEngine : public StudyEngine {
+public:
+    CoreEngine(const StudyOrder& order, const EventSink& sink)
+        : runner_(order.database, order.study.name, order.study.device, order.study.jobs, sink) {}
+    void start() override { runner_.start(); }
+    void stop() override { runner_.stop(); }
+    bool running() const override { return runner_.running(); }
+
+private:
+    StudyRunner runner_;
+};
+
+std::unique_ptr<StudyEngine> make_core_engine(const StudyOrder& order, const EventSink& sink) {
+    if (order.enqueue) enqueue_study(order.study, order.yaml, order.database);
+    return std::make_unique<CoreEngine>(order, sink);
+}
+
+// Lets at most twenty progress events a second through. Used by several workers' threads.
+class Throttle {
+public:
+    bool pass() {
+        const auto now = std::chrono::steady_clock::now();
+        const std::lock_guard lock(mutex_);
+        if (now - last_ < std::chrono::milliseconds(50)) return false;
+        last_ = now;
+        return true;
+    }
+
+private:
+    std::mutex mutex_;
+    std::chrono::steady_clock::time_point last_{};
+};
+
+}  // namespace
+
+class RunController::Host : public QObject {
+public:
+    Host(RunController* owner, MakeEngine make) : owner_(owner), make_(std::move(make)) {}
+
+    void start(const StudyOrder& order) {
+        try {
+            engine_ = make_(order, sink());
+            engine_->start();
+        } catch (...) {
+            engine_.reset();
+            const Problem problem = problem_of(std::current_exception());
+            post([owner = owner_, problem] {
+                owner->end(true);
+                Q_EMIT owner->failed(problem);
+            });
+            return;
+        }
+        post([owner = owner_] { Q_EMIT owner->started(owner->study()); });
+        if (!timer_) {
+            timer_ = new QTimer(this);
+            timer_->setInterval(100);
+            connect(timer_, &QTimer::timeout, this, [this] { poll(); });
+        }
+        timer_->start();
+    }
+
+    void stop() {
+        if (engine_) engine_->stop();
+    }
+
+private:
+    void poll() {
+        if (!engine_ || engine_->running()) return;
+        timer_->stop();
+        engine_.reset();
+        post([owner = owner_] { owner->end(false); });
+    }
+
+    template <class Call>
+    void post(Call&& call) {
+        QMetaObject::invokeMethod(owner_, std::forward<Call>(call), Qt::QueuedConnection);
+    }
+
+    // Called from the workers' threads, which end before engine_ does; engine_ ends before the owner.
+    EventSink sink() {
+        auto throttle = std::make_shared<Throttle>();
+        return [owner = owner_, throttle](const Event& event) {
+            if (event.kind == Event::Kind::log) {
+                QMetaObject::invokeMethod(owner, [owner, line = text(event.text)] { Q_EMIT owner->logLine(line); }, Qt::QueuedConnection);
+            } else if (event.kind == Event::Kind::progress && throttle->pass()) {
+                QMetaObject::invokeMethod(
+                    owner, [owner, event] { Q_EMIT owner->progress(text(event.text), event.step, event.total, event.eta_seconds); },
+                    Qt::QueuedConnection);
+            }
+        };
+    }
+
+    RunController* owner_;
+    MakeEngine make_;
+    std::unique_ptr<StudyEngine> engine_;
+    QTimer* timer_ = nullptr;
+};
+
+RunController::RunController(MakeEngine make, QObject* parent)
+    : QObject(parent), host_(new Host(this, make ? std::move(make) : MakeEngine(make_core_engine))) {
+    qRegisterMetaType<Problem>();
+    host_->moveToThread(&thread_);
+    connect(&thread_, &QThread::finished, host_, &QObject::deleteLater);
+    thread_.setObjectName(QStringLiteral("studies"));
+    thread_.start();
+}
+
+RunController::~RunController() {
+    QMetaObject::invokeMethod(host_, [host = host_] { host->stop(); }, Qt::QueuedConnection);
+    thread_.quit();
+    thread_.wait();  // the engine's destructor waits for its workers
+}
+
+void RunController::start(const StudyOrder& order) {
+    if (active_) return;
+    active_ = true;
+    stopping_ = false;
+    study_ = text(order.study.name);
+    Q_EMIT stateChanged();
+    QMetaObject::invokeMethod(host_, [host = host_, order] { host->start(order); }, Qt::QueuedConnection);
+}
+
+void RunController::stop() {
+    if (!active_ || stopping_) return;
+    stopping_ = true;
+    Q_EMIT stateChanged();
+    QMetaObject::invokeMethod(host_, [host = host_] { host->stop(); }, Qt::QueuedConnection);
+}
+
+void RunController::end(bool failed) {
+    const bool stopped = stopping_;
+    active_ = stopping_ = false;
+    Q_EMIT stateChanged();
+    if (!failed) Q_EMIT finished(study_, stopped);
+}
+
+}  // namespace permille::ui

@@ -1,0 +1,234 @@
+#include "ui/pages/study/method_list.h"
+
+#include <QFormLayout>
+#include <QHeaderView>
+#include <QLabel>
+#include <QPushButton>
+#include <QStackedWidget>
+#include <QTreeWidget>
+#include <QVBoxLayout>
+#include <algorithm>
+
+#include "core/jobs/catalog.h"
+#include "ui/bridge/text.h"
+#include "ui/widgets/field_form.h"
+#include "ui/widgets/list_edit.h"
+
+namespace permille::ui {
+
+using namespace Qt::StringLiterals;
+
+// The settings of one line.
+class MethodPanel : public QWidget {
+public:
+    MethodPanel(const MethodInfo& info, const std::function<void()>& changed)
+        : info_(info),
+          form_(new FieldForm(info.knobs)),
+          training_form_(new FieldForm({learning_rate()})),
+          budgets_(new ListEdit([](const std::string& item) { parse_budget(item, "budgets"); })),
+          also_(new QLabel) {
+        auto* layout = new QVBoxLayout(this);
+        layout->setContentsMargins(0, 6, 0, 0);
+        QString about = u"<b>%1</b>"_s.arg(text(info.name).toHtmlEscaped());
+        if (!info.summary.empty()) about += u" – "_s + text(info.summary).toHtmlEscaped();
+        if (!info.paper.empty()) about += u"<br>"_s + text(info.paper).toHtmlEscaped();
+        auto* label = new QLabel(about);
+        label->setWordWrap(true);
+        label->setProperty("muted", true);
+        layout->addWidget(label);
+        if (!info.size_knob.empty()) {
+            form_->setOptional(info.size_knob, QObject::tr("from the budget"));
+            budgets_->setPlaceholderText(QObject::tr("those of the study"));
+            budgets_->setToolTip(QObject::tr("Budgets for this method instead of the study's, for example 0.5%, 2%"));
+            budgets_->setAccessibleName(QObject::tr("Budgets for this method"));
+            auto* row = new QFormLayout;
+            row->addRow(QObject::tr("Budgets"), budgets_);
+            layout->addLayout(row);
+        } else {
+            budgets_->hide();
+            budgets_->setParent(this);
+        }
+        training_form_->setOptional("learning_rate", info.default_learning_rate > 0
+                                                         ? QObject::tr("method's default, %1").arg(info.default_learning_rate)
+                                                         : QObject::tr("as the study says"));
+        layout->addWidget(form_);
+        layout->addWidget(training_form_);
+        also_->setProperty("muted", true);
+        also_->setWordWrap(true);
+        also_->hide();
+        layout->addWidget(also_);
+        layout->addStretch(1);
+        QObject::connect(form_, &FieldForm::changed, this, changed);
+        QObject::connect(training_form_, &FieldForm::changed, this, changed);
+        QObject::connect(budgets_, &QLineEdit::textChanged, this, changed);
+    }
+
+    FieldForm* form() const { return form_; }
+
+    StudyMethod method(const std::string& where) const {
+        StudyMethod method;
+        method.id = info_.id;
+        method.settings = form_->values(where);
+        for (const auto& item : budgets_->items()) method.budgets.push_back(parse_budget(item, where + "/budgets"));
+        method.training = other_training_;
+        for (const auto& [key, value] : training_form_->values(where + "/training").items()) method.training[key] = value;
+        return method;
+    }
+
+    void setMethod(const StudyMethod& method) {
+        form_->setValues(method.settings);
+        QStringList budgets;
+        for (const double budget : method.budgets) budgets << text(format_budget(budget));
+        budgets_->setText(budgets.join(u", "_s));
+        other_training_ = method.training.is_object() ? method.training : Json::object();
+        training_form_->setValues(other_training_);
+        other_training_.erase("learning_rate");
+        // Set in the study file; shown so that nothing acts unseen.
+        also_->setText(QObject::tr("Also for this method: %1").arg(shown_settings(other_training_)));
+        also_->setVisible(!other_training_.empty());
+    }
+
+private:
+    static Field learning_rate() {
+        for (const auto& field : TrainingSettings::fields().list())
+            if (field.name == "learning_rate") return field;
+        throw Error(ErrorKind::internal, "learning_rate", "is no training setting");
+    }
+
+    const MethodInfo& info_;
+    FieldForm* form_;
+    FieldForm* training_form_;
+    ListEdit* budgets_;
+    QLabel* also_;
+    Json other_training_ = Json::object();
+};
+
+MethodList::MethodList(QWidget* parent)
+    : QWidget(parent), tree_(new QTreeWidget), panels_(new QStackedWidget), variant_(new QPushButton(tr("Add variant"))) {
+    tree_->setColumnCount(2);
+    tree_->setHeaderLabels({tr("Method"), tr("Size")});
+    tree_->setRootIsDecorated(false);
+    tree_->setUniformRowHeights(true);
+    tree_->setAccessibleName(tr("Methods of the study"));
+    tree_->header()->setStretchLastSection(false);
+    tree_->header()->setSectionResizeMode(0, QHeaderView::Stretch);
+    tree_->header()->setSectionResizeMode(1, QHeaderView::ResizeToContents);
+    variant_->setToolTip(tr("The selected method once more, with settings of its own"));
+    auto* layout = new QVBoxLayout(this);
+    layout->setContentsMargins(0, 0, 0, 0);
+    layout->addWidget(tree_);
+    auto* buttons = new QHBoxLayout;
+    buttons->addStretch(1);
+    buttons->addWidget(variant_);
+    layout->addLayout(buttons);
+    layout->addWidget(panels_);
+    for (const auto& info : method_catalog()) addLine(info.id, false);
+    const int rows = std::clamp(static_cast<int>(lines_.size()), 4, 8);
+    tree_->setMinimumHeight(rows * 26 + 34);
+    connect(tree_, &QTreeWidget::currentItemChanged, this, [this] { select(); });
+    connect(tree_, &QTreeWidget::itemChanged, this, [this] { tell(); });
+    connect(variant_, &QPushButton::clicked, this, [this] { addVariant(); });
+    if (!lines_.empty()) tree_->setCurrentItem(lines_.front().item);
+}
+
+MethodList::Line& MethodList::addLine(const std::string& id, bool extra) {
+    const MethodInfo& info = find_method(id, "methods");
+    Line line;
+    line.id = id;
+    line.extra = extra;
+    line.item = new QTreeWidgetItem({text(info.name), info.size_knob.empty() ? tr("fixed") : shown_name(info.size_knob).toLower()});
+    line.item->setToolTip(0, text(info.paper));
+    line.item->setCheckState(0, Qt::Unchecked);
+    line.panel = new MethodPanel(info, [this] { tell(); });
+    // Variants stand below the line they come from.
+    const auto after = std::find_if(lines_.rbegin(), lines_.rend(), [&](const Line& other) { return other.id == id; });
+    const auto place = after == lines_.rend() ? lines_.end() : after.base();
+    const auto row = place - lines_.begin();
+    tree_->insertTopLevelItem(static_cast<int>(row), line.item);
+    panels_->addWidget(line.panel);
+    return *lines_.insert(place, line);
+}
+
+void MethodList::select() {
+    const auto line = std::find_if(lines_.begin(), lines_.end(), [&](const Line& other) { return other.item == tree_->currentItem(); });
+    if (line == lines_.end()) return;
+    panels_->setCurrentWidget(line->panel);
+    // A stack is as high as its highest page, unless the others give way.
+    for (int i = 0; i < panels_->count(); ++i)
+        panels_->widget(i)->setSizePolicy(QSizePolicy::Preferred, panels_->widget(i) == line->panel ? QSizePolicy::Preferred : QSizePolicy::Ignored);
+    panels_->adjustSize();
+}
+
+void MethodList::addVariant() {
+    const auto line = std::find_if(lines_.begin(), lines_.end(), [&](const Line& other) { return other.item == tree_->currentItem(); });
+    if (line == lines_.end()) return;
+    const std::string id = line->id;
+    setting_ = true;
+    auto& added = addLine(id, true);
+    added.item->setText(0, added.item->text(0) + tr(" (variant)"));
+    added.item->setCheckState(0, Qt::Checked);
+    setting_ = false;
+    tree_->setCurrentItem(added.item);
+    tell();
+}
+
+void MethodList::removeExtras() {
+    for (auto line = lines_.begin(); line != lines_.end();) {
+        if (!line->extra) {
+            ++line;
+            continue;
+        }
+        delete line->item;
+        delete line->panel;
+        line = lines_.erase(line);
+    }
+}
+
+std::vector<StudyMethod> MethodList::methods() const {
+    std::vector<StudyMethod> methods;
+    for (const auto& line : lines_)
+        if (line.item->checkState(0) == Qt::Checked) methods.push_back(line.panel->method("methods/" + line.id));
+    return methods;
+}
+
+void MethodList::setMethods(const std::vector<StudyMethod>& methods) {
+    setting_ = true;
+    removeExtras();
+    for (auto& line : lines_) {
+        line.item->setCheckState(0, Qt::Unchecked);
+        line.panel->setMethod({});
+    }
+    QTreeWidgetItem* first = nullptr;
+    for (const auto& method : methods) {
+        auto free = std::find_if(lines_.begin(), lines_.end(),
+                                 [&](const Line& line) { return line.id == method.id && line.item->checkState(0) == Qt::Unchecked; });
+        Line* line = free != lines_.end() ? &*free : nullptr;
+        if (!line) {
+            line = &addLine(method.id, true);
+            line->item->setText(0, line->item->text(0) + tr(" (variant)"));
+        }
+        line->item->setCheckState(0, Qt::Checked);
+        line->panel->setMethod(method);
+        if (!first) first = line->item;
+    }
+    if (first) tree_->setCurrentItem(first);
+    setting_ = false;
+    tell();
+}
+
+void MethodList::setChecked(const std::string& id, bool checked) {
+    for (auto& line : lines_)
+        if (line.id == id) line.item->setCheckState(0, checked ? Qt::Checked : Qt::Unchecked);
+}
+
+FieldForm* MethodList::settings(const std::string& id) const {
+    for (const auto& line : lines_)
+        if (line.id == id) return line.panel->form();
+    return nullptr;
+}
+
+void MethodList::tell() {
+    if (!setting_) Q_EMIT changed();
+}
+
+}  // namespace permille::ui
