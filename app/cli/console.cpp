@@ -23,6 +23,14 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kRedrawEvery = std::chrono::milliseconds(200);  // on a terminal
 constexpr auto kPlainEvery = std::chrono::seconds(10);         // in a log
+constexpr int kWake = SIGUSR2;                                 // ends the thread that waits for signals
+
+sigset_t watched_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int number : {SIGINT, SIGTERM, kWake}) sigaddset(&set, number);
+    return set;
+}
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -123,8 +131,10 @@ struct Console::State {
     };
     std::map<std::string, Doing> doings;  // by what is being done; several runs may report in turn
     Clock::time_point drawn{};
+    std::string status_key;
     std::map<std::string, double> metrics;
     std::stop_source stop;
+    std::atomic<bool> saves = false;       // the verb looks at the stop token
     std::atomic<bool> stop_asked = false;
     std::jthread signals;           // the last member: it ends before what it uses
 
@@ -146,7 +156,9 @@ struct Console::State {
         if (is_new || event.step < doing.from) doing = {Clock::now(), event.step, {}};
         const bool last = event.total > 0 && event.step >= event.total;
         const auto now = Clock::now();
-        if (terminal ? !last && now - drawn < kRedrawEvery : !last && now - doing.drawn < kPlainEvery) return;
+        if (terminal && !last && now - drawn < kRedrawEvery) return;
+        // In a log many short jobs in a row are one job, and the end of one is only told when its beginning was.
+        if (!terminal && (last ? doing.drawn == Clock::time_point() : now - doing.drawn < kPlainEvery || now - drawn < kPlainEvery / 5)) return;
         drawn = doing.drawn = now;
 
         std::ostringstream line;
@@ -164,13 +176,26 @@ struct Console::State {
             remains = worked * static_cast<double>(event.total - event.step) / static_cast<double>(event.step - doing.from);
         if (remains >= 0 && !last) line << "  ETA " << shown_duration(remains);
 
+        draw(line.str());
+    }
+
+    void show_status(const std::string& key, const std::string& line) {
+        if (silent) return;
+        const std::lock_guard lock(mutex);
+        if (!terminal && key == status_key && Clock::now() - drawn < kPlainEvery) return;
+        status_key = key;
+        drawn = Clock::now();
+        draw(line);
+    }
+
+    void draw(const std::string& line) {
         if (!terminal) {
-            write_line(line.str());
+            write_line(line);
             return;
         }
         winsize size{};
         const std::size_t width = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-        std::cerr << '\r' << first_columns(line.str(), width - 1) << "\033[K" << std::flush;
+        std::cerr << '\r' << first_columns(line, width - 1) << "\033[K" << std::flush;
         line_open = true;
     }
 
@@ -188,14 +213,10 @@ struct Console::State {
     }
 
     void watch(const std::stop_token& end) {
-        sigset_t set;
-        sigemptyset(&set);
-        sigaddset(&set, SIGINT);
-        sigaddset(&set, SIGTERM);
-        const timespec wait{0, 200'000'000};
-        while (!end.stop_requested()) {
-            if (sigtimedwait(&set, nullptr, &wait) < 0) continue;
-            if (stop_asked.exchange(true)) _exit(130);
+        const sigset_t set = watched_signals();
+        for (int number = 0; sigwait(&set, &number) == 0 && !end.stop_requested();) {
+            if (number == kWake) continue;
+            if (!saves || stop_asked.exchange(true)) _exit(130);
             {
                 const std::lock_guard lock(mutex);
                 if (!silent) write_line("stopping: saving what is done (press Ctrl-C again to end at once)");
@@ -205,9 +226,19 @@ struct Console::State {
     }
 };
 
-Console::Console(bool json, bool quiet) : state_(std::make_unique<State>()), json_(json) { state_->silent = json || quiet; }
+Console::Console(bool json, bool quiet) : state_(std::make_unique<State>()), json_(json) {
+    state_->silent = json || quiet;
+    // Before any other thread is made, so that all of them inherit it and only the watching thread takes the signals.
+    const sigset_t set = watched_signals();
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    state_->signals = std::jthread([state = state_.get()](const std::stop_token& end) { state->watch(end); });
+}
 
-Console::~Console() { end_progress(); }
+Console::~Console() {
+    end_progress();
+    state_->signals.request_stop();
+    pthread_kill(state_->signals.native_handle(), kWake);
+}
 
 std::ostream& Console::out() {
     end_progress();
@@ -252,21 +283,15 @@ EventSink Console::sink() {
     return [state = state_.get()](const Event& event) { state->take(event); };
 }
 
+void Console::show_status(const std::string& key, const std::string& line) { state_->show_status(key, line); }
+
 void Console::end_progress() {
     const std::lock_guard lock(state_->mutex);
     state_->clear_line();
 }
 
 std::stop_token Console::stop_token() {
-    if (!state_->signals.joinable()) {
-        sigset_t set;
-        sigemptyset(&set);
-        sigaddset(&set, SIGINT);
-        sigaddset(&set, SIGTERM);
-        // Before any worker thread is made, so that all of them inherit it and only the watching thread takes the signals.
-        pthread_sigmask(SIG_BLOCK, &set, nullptr);
-        state_->signals = std::jthread([state = state_.get()](const std::stop_token& end) { state->watch(end); });
-    }
+    state_->saves = true;
     return state_->stop.get_token();
 }
 

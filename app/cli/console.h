@@ -32,11 +32,13 @@ public:
     // Shows progress with the time that remains on standard error: one line that is rewritten on a terminal, now and then a plain line
     // elsewhere. May be called from any thread. Silent with --json and --quiet.
     EventSink sink();
+    // The same for a line of the caller's own making. `key` is what it is about: elsewhere than on a terminal it is shown when that changes.
+    void show_status(const std::string& key, const std::string& line);
     // Ends the rewritten line; say() and print() do so too.
     void end_progress();
 
-    // From the first call on, Ctrl-C (or SIGTERM) no longer ends the program: the first one requests a stop, so that work can be saved, the
-    // second ends it at once with exit code 130.
+    // From the first call on, Ctrl-C (or SIGTERM) no longer ends the program at once: the first one requests a stop, so that work can be saved,
+    // the second ends it. The exit code is 130 in any case.
     std::stop_token stop_token();
     bool stopped() const;
 

@@ -39,7 +39,7 @@ int fail(const std::exception& error, int code) {
 
 // Qt ends the program with abort() when it cannot reach a display. A core dump helps nobody: say it and leave with an exit code.
 void explain_fatal(QtMsgType type, const QMessageLogContext&, const QString& message) {
-    if (type == QtDebugMsg || type == QtInfoMsg) return;
+    if (type == QtDebugMsg || type == QtInfoMsg || type == QtWarningMsg) return;
     std::cerr << "permille-workbench: " << plain(message) << std::endl;
     if (type != QtFatalMsg) return;
     std::cerr << "permille-workbench: start it where there is a display, or use the command line: permille run, permille results, permille plot"
@@ -80,7 +80,7 @@ QSize parse_size(const QString& words) {
 // Opens the file to see that it can be read. A database that the user did not name is merely left aside.
 std::filesystem::path choose_database(const QString& named, const QSettings& settings, std::optional<permille::ui::Problem>& remark) {
     if (!named.isEmpty()) {
-        const std::filesystem::path file = plain(named);
+        const std::filesystem::path file = std::filesystem::absolute(plain(named));
         permille::Store(file, permille::Store::Open::create);
         return file;
     }
@@ -126,7 +126,7 @@ int run(QApplication& application) {
     QCommandLineParser parser;
     parser.setApplicationDescription(u"The window of Permille: studies, runs and charts of parameter-efficient fine-tuning."_s);
     const QCommandLineOption database(u"db"_s, u"The database to open; the one of last time, else the user's own, without it."_s, u"FILE"_s);
-    const QCommandLineOption study(u"study"_s, u"A study to open in the form."_s, u"FILE.yaml"_s);
+    const QCommandLineOption study(u"study"_s, u"A study to open: a file, or the name of one in the database."_s, u"FILE.yaml|NAME"_s);
     const QCommandLineOption page(u"page"_s, u"The page to show: study, runs, chart or results."_s, u"PAGE"_s);
     const QCommandLineOption screenshot(u"screenshot"_s, u"Save a picture of the window and quit; needs no display."_s, u"FILE.png"_s);
     const QCommandLineOption size(u"size"_s, u"Size of the window in pixels."_s, u"WIDTHxHEIGHT"_s);
@@ -152,10 +152,15 @@ int run(QApplication& application) {
     permille::ui::MainWindow window(std::move(parts));
     if (parser.isSet(size)) window.resize(parse_size(parser.value(size)));
     window.openDatabase(file);
-    // An empty argument is what a desktop entry without a file gives.
-    if (!parser.value(study).isEmpty() && !window.openStudy(plain(parser.value(study))))
-        throw Error(ErrorKind::config, "--study", plain(window.message()));
-    if (parser.isSet(page)) window.showPage(permille::ui::page_named(plain(parser.value(page)), "--page"));
+    std::optional<permille::ui::PageId> first_page;
+    if (parser.isSet(page)) first_page = permille::ui::page_named(plain(parser.value(page)), "--page");
+    // An empty argument is what a desktop entry without a file gives; a word that is no file names a study of the database.
+    if (const QString named = parser.value(study); !named.isEmpty()) {
+        const bool is_file = QFileInfo::exists(named) || named.contains(u'/') || named.endsWith(u".yaml"_s) || named.endsWith(u".yml"_s);
+        if (!is_file) window.openStoredStudy(plain(named), first_page);
+        else if (!window.openStudy(plain(named))) throw Error(ErrorKind::config, "--study", plain(window.message()));
+    }
+    if (first_page) window.showPage(*first_page);
     if (remark) window.showProblem(*remark);
     if (picture) take_screenshot(window, parser.value(screenshot));
     window.show();

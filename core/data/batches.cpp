@@ -77,6 +77,7 @@ void BatchSequence::start_epoch(std::int64_t epoch) {
     std::vector<std::uint32_t> examples;
     if (sampler_) {
         examples = sampler_(epoch);
+        PERMILLE_ASSERT(!examples.empty());
     } else {
         examples.resize(pairs_.size());
         std::iota(examples.begin(), examples.end(), 0U);

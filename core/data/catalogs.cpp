@@ -23,7 +23,8 @@ std::vector<fs::path> files_below(const fs::path& folder, const std::vector<std:
     std::vector<fs::path> files;
     for (fs::recursive_directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure)) {
         if (!it->is_regular_file(failure)) continue;
-        if (std::find(extensions.begin(), extensions.end(), it->path().extension().string()) != extensions.end()) files.push_back(it->path());
+        if (std::find(extensions.begin(), extensions.end(), it->path().extension().string()) != extensions.end())
+            files.push_back(it->path());
     }
     if (failure) throw Error(ErrorKind::file, folder.string(), "cannot read the folder: " + failure.message(), "check the path");
     std::sort(files.begin(), files.end());
@@ -114,7 +115,8 @@ std::vector<Message> read_mo(const fs::path& file) {
     if (count > bytes.size() / 16) throw damaged("it claims " + std::to_string(count) + " messages");
     const auto text = [&](std::size_t table, std::size_t i) {
         const std::size_t length = word(table + 8 * i), at = word(table + 8 * i + 4);
-        if (at > bytes.size() || length > bytes.size() - at) throw damaged("message " + std::to_string(i) + " lies beyond the end of the file");
+        if (at > bytes.size() || length > bytes.size() - at)
+            throw damaged("message " + std::to_string(i) + " lies beyond the end of the file");
         // Plural forms follow each other with NUL between them: the first is the singular.
         return bytes.substr(at, std::min(length, std::strlen(bytes.c_str() + at)));
     };

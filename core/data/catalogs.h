@@ -13,7 +13,7 @@
 namespace permille {
 
 struct Message {
-    std::string key;          // the same for the same message in every language of one tree
+    std::string key;  // the same for the same message in every language of one tree
     std::string english, translation;
 };
 
@@ -23,8 +23,8 @@ std::vector<Message> read_mo(const std::filesystem::path& file);
 
 struct CatalogFile {
     std::filesystem::path path;
-    std::string locale;       // "it_IT", from .../it_IT/LC_MESSAGES/x.mo, .../it/x.po, .../it.po or ...-it.po
-    std::string domain;       // what the file is called without its language: "gimp20"
+    std::string locale;  // "it_IT", from .../it_IT/LC_MESSAGES/x.mo, .../it/x.po, .../it.po or ...-it.po
+    std::string domain;  // what the file is called without its language: "gimp20"
 };
 // Every *.po and *.mo below the folder whose name or path tells the language, sorted by path.
 std::vector<CatalogFile> find_catalogs(const std::filesystem::path& folder);
@@ -33,9 +33,10 @@ std::vector<CatalogFile> find_catalogs(const std::filesystem::path& folder);
 std::vector<Message> read_catalog_tree(const std::filesystem::path& folder, const Language& language);
 std::vector<Message> read_mediawiki_tree(const std::filesystem::path& folder, const Language& language);
 
-// Pages of two folders with the same structure: paragraphs meet by their place when both pages have the same sequence of blocks, else by their
-// ids. `extension` is ".html" (LibreOffice, with par_id and hd_id) or ".page" (GNOME's Mallard).
-std::vector<Message> read_help_pages(const std::filesystem::path& english, const std::filesystem::path& translated, const std::string& extension);
+// Pages of two folders with the same structure: paragraphs meet by their place when both pages have the same sequence of blocks, else by
+// their ids. `extension` is ".html" (LibreOffice, with par_id and hd_id) or ".page" (GNOME's Mallard).
+std::vector<Message> read_help_pages(const std::filesystem::path& english, const std::filesystem::path& translated,
+                                     const std::string& extension);
 
 // Rows of a pair out of the messages of its two languages; one of them is left empty for English.
 std::vector<Row> pair_messages(const std::vector<Message>& source, const std::vector<Message>& target, const Language& source_language,

@@ -11,11 +11,14 @@ namespace permille {
 namespace {
 
 constexpr std::array<const char*, static_cast<std::size_t>(CleanCount::count)> kNames{
-    "empty",     "too_short",       "too_long",             "length_ratio",  "equal_sides", "wrong_script", "mostly_placeholders",
-    "duplicate", "markup_stripped", "accelerator_stripped", "sentences_cut",
+    "empty",         "too_short",           "too_long",  "length_ratio",    "equal_sides",
+    "wrong_script",  "mostly_placeholders", "duplicate", "markup_stripped", "accelerator_stripped",
+    "sentences_cut",
 };
 
-bool is_end(char32_t point) { return point == U'.' || point == U'!' || point == U'?' || point == 0x2026 || point == 0x061F || point == 0x0964; }
+bool is_end(char32_t point) {
+    return point == U'.' || point == U'!' || point == U'?' || point == 0x2026 || point == 0x061F || point == 0x0964;
+}
 bool is_dense_end(char32_t point) { return point == 0x3002 || point == 0xFF01 || point == 0xFF1F; }
 bool is_closing(char32_t point) {
     return point == U'"' || point == U'\'' || point == U')' || point == U']' || point == 0x201D || point == 0x2019 || point == 0xBB ||
@@ -37,8 +40,8 @@ bool is_abbreviation(const std::u32string& text, std::size_t point) {
     if (point - begin <= 1 || inner) return point > begin;
     std::u32string word;
     for (std::size_t i = begin; i < point; ++i) word.push_back(to_lower(text[i]));
-    static const std::array<std::u32string, 16> kKnown{U"bzw", U"ca",  U"cf",  U"dr",  U"ej",  U"etc", U"ex", U"fig",
-                                                       U"incl", U"mr", U"mrs", U"ms", U"no",  U"nr",  U"st", U"vs"};
+    static const std::array<std::u32string, 16> kKnown{U"bzw",  U"ca", U"cf",  U"dr", U"ej", U"etc", U"ex", U"fig",
+                                                       U"incl", U"mr", U"mrs", U"ms", U"no", U"nr",  U"st", U"vs"};
     return std::find(kKnown.begin(), kKnown.end(), word) != kKnown.end();
 }
 
@@ -48,7 +51,8 @@ bool is_placeholder(const std::u32string& word) {
         const char32_t point = word[i];
         letter = letter || is_letter(point);
         const char32_t next = i + 1 < word.size() ? word[i + 1] : U' ';
-        if (point == U'%' && (is_letter(next) || is_digit(next) || next == U'(' || next == U'{' || next == U'-' || next == U'.')) return true;
+        if (point == U'%' && (is_letter(next) || is_digit(next) || next == U'(' || next == U'{' || next == U'-' || next == U'.'))
+            return true;
         if ((point == U'{' || point == U'[') && i + 1 < word.size() && word.find(point == U'{' ? U'}' : U']', i) != word.npos) return true;
         if (point == U'$' && (is_letter(next) || is_digit(next) || next == U'{')) return true;
         if (point == U'<' && word.find(U'>', i) != word.npos) return true;
@@ -111,8 +115,10 @@ double visual_length(const std::u32string& text) {
 const Fields<CleanSettings>& CleanSettings::fields() {
     static const Fields<CleanSettings> list =
         Fields<CleanSettings>()
-            .add("min_words", &CleanSettings::min_words, "drop rows whose English (else source) side has fewer words", {.min = 0, .unit = "words"})
-            .add("max_words", &CleanSettings::max_words, "drop rows whose English (else source) side has more words", {.min = 1, .unit = "words"})
+            .add("min_words", &CleanSettings::min_words, "drop rows whose English (else source) side has fewer words",
+                 {.min = 0, .unit = "words"})
+            .add("max_words", &CleanSettings::max_words, "drop rows whose English (else source) side has more words",
+                 {.min = 1, .unit = "words"})
             .add("max_length_ratio", &CleanSettings::max_length_ratio, "drop rows of which one side is so many times longer; 0: no check",
                  {.min = 0})
             .add("max_placeholder_percent", &CleanSettings::max_placeholder_percent,
@@ -251,8 +257,8 @@ bool Cleaner::is_dropped(const Row& row) {
         const double a = visual_length(source) + 8, b = visual_length(target) + 8;
         if (std::max(a, b) > settings_.max_length_ratio * std::min(a, b)) return drop(CleanCount::length_ratio);
     }
-    if (settings_.min_script_percent > 0 && (source_.script_percent(source) < settings_.min_script_percent ||
-                                             target_.script_percent(target) < settings_.min_script_percent)) {
+    if (settings_.min_script_percent > 0 &&
+        (source_.script_percent(source) < settings_.min_script_percent || target_.script_percent(target) < settings_.min_script_percent)) {
         return drop(CleanCount::wrong_script);
     }
     if (settings_.max_placeholder_percent < 100 && placeholder_percent(key_points) > settings_.max_placeholder_percent) {

@@ -23,23 +23,32 @@ struct Row {
 };
 
 struct CleanSettings {
-    std::int64_t min_words = 3;            // of the key side: the English text, else the source
+    std::int64_t min_words = 3;  // of the key side: the English text, else the source
     std::int64_t max_words = 60;
-    double max_length_ratio = 2.5;         // characters of the longer to the shorter side; 0: no check
-    double max_placeholder_percent = 20;   // words of the key side that are placeholders, numbers, paths, options; 100: no check
-    double min_script_percent = 50;        // letters of each side that belong to its language's scripts; 0: no check
+    double max_length_ratio = 2.5;        // characters of the longer to the shorter side; 0: no check
+    double max_placeholder_percent = 20;  // words of the key side that are placeholders, numbers, paths, options; 100: no check
+    double min_script_percent = 50;       // letters of each side that belong to its language's scripts; 0: no check
     bool strip_markup = true;
     bool strip_accelerators = true;
-    bool split_sentences = true;           // paragraphs are cut where all sides have the same number of sentences
+    bool split_sentences = true;  // paragraphs are cut where all sides have the same number of sentences
     bool drop_equal = true;
-    bool drop_duplicates = true;           // one row per key text, upper and lower case and punctuation ignored
+    bool drop_duplicates = true;  // one row per key text, upper and lower case and punctuation ignored
     static const Fields<CleanSettings>& fields();
 };
 
 // Dropped rows come first, then what was changed.
 enum class CleanCount {
-    empty, too_short, too_long, length_ratio, equal_sides, wrong_script, mostly_placeholders, duplicate,  // rows
-    markup_stripped, accelerator_stripped, sentences_cut,                                                 // rows with a change
+    empty,
+    too_short,
+    too_long,
+    length_ratio,
+    equal_sides,
+    wrong_script,
+    mostly_placeholders,
+    duplicate,  // rows
+    markup_stripped,
+    accelerator_stripped,
+    sentences_cut,  // rows with a change
     count
 };
 const char* to_string(CleanCount what);

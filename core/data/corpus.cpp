@@ -49,15 +49,23 @@ std::string CorpusInfo::licences() const {
 }
 
 Json CorpusInfo::to_json() const {
-    Json json = {{"format", kFormat}, {"name", name}, {"source_language", source_language}, {"target_language", target_language},
-                 {"made", made}, {"inputs", inputs}, {"fingerprint", fingerprint()}, {"splits", Json::object()}, {"sources", Json::array()},
-                 {"cleaning", cleaning}, {"splitting", splitting}};
+    Json json = {{"format", kFormat},
+                 {"name", name},
+                 {"source_language", source_language},
+                 {"target_language", target_language},
+                 {"made", made},
+                 {"inputs", inputs},
+                 {"fingerprint", fingerprint()},
+                 {"splits", Json::object()},
+                 {"sources", Json::array()},
+                 {"cleaning", cleaning},
+                 {"splitting", splitting}};
     for (const Split split : {Split::train, Split::valid, Split::test}) {
         const auto found = splits.find(to_string(split));
         if (found == splits.end()) continue;
         const SplitInfo& one = found->second;
-        json["splits"][found->first] = {{"rows", one.rows}, {"source_words", one.source_words}, {"target_words", one.target_words},
-                                        {"sha256", one.sha256}};
+        json["splits"][found->first] = {
+            {"rows", one.rows}, {"source_words", one.source_words}, {"target_words", one.target_words}, {"sha256", one.sha256}};
     }
     for (const auto& source : sources) {
         json["sources"].push_back({{"name", source.name}, {"version", source.version}, {"licence", source.licence}, {"rows", source.rows}});
@@ -68,7 +76,8 @@ Json CorpusInfo::to_json() const {
 CorpusInfo CorpusInfo::from_json(const Json& json, const std::string& where) {
     try {
         if (json.at("format").get<int>() > kFormat) {
-            throw Error(ErrorKind::file, where, "was written by a newer version of Permille", "use that version, or build the corpus again");
+            throw Error(ErrorKind::file, where, "was written by a newer version of Permille",
+                        "use that version, or build the corpus again");
         }
         CorpusInfo info;
         info.name = json.at("name").get<std::string>();
@@ -124,7 +133,8 @@ fs::path corpus_folder(const fs::path& home, const std::string& name) {
         return std::isalnum(c) || c == '-' || c == '_' || c == '.' || c >= 0x80;
     });
     if (!safe) {
-        throw Error(ErrorKind::config, "corpus name", "'" + name + "' cannot name a corpus", "use letters, digits, '-', '_' and '.', such as news-de-en");
+        throw Error(ErrorKind::config, "corpus name", "'" + name + "' cannot name a corpus",
+                    "use letters, digits, '-', '_' and '.', such as news-de-en");
     }
     return home / "corpora" / name;
 }
@@ -140,9 +150,11 @@ Corpus Corpus::load(const fs::path& folder, bool verify) {
     corpus.info_ = CorpusInfo::from_json(read_json(description), description.string());
     for (const auto& [name, split] : corpus.info_.splits) {
         const fs::path file = folder / (name + ".tsv");
-        if (!fs::exists(file)) throw Error(ErrorKind::file, file.string(), "the corpus says it has this file, but it is not there", kRebuild);
+        if (!fs::exists(file))
+            throw Error(ErrorKind::file, file.string(), "the corpus says it has this file, but it is not there", kRebuild);
         if (verify && sha256_of_file(file) != split.sha256) {
-            throw Error(ErrorKind::file, file.string(), "has been changed or damaged: its checksum differs from the one in corpus.json", kRebuild);
+            throw Error(ErrorKind::file, file.string(), "has been changed or damaged: its checksum differs from the one in corpus.json",
+                        kRebuild);
         }
     }
     return corpus;
@@ -169,13 +181,14 @@ std::vector<Row> Corpus::rows(Split split, std::int64_t limit) const {
             begin = tab + 1;
         }
         if (columns[0].empty() || columns[1].empty()) {
-            throw Error(ErrorKind::file, path.string() + ":" + std::to_string(line_number), "expected source and target with a tab between them",
-                        kRebuild);
+            throw Error(ErrorKind::file, path.string() + ":" + std::to_string(line_number),
+                        "expected source and target with a tab between them", kRebuild);
         }
         rows.push_back({std::string(columns[0]), std::string(columns[1]), std::string(columns[2]), std::string(columns[3])});
     }
     if (rows.empty()) {
-        throw Error(ErrorKind::file, path.string(), "the " + std::string(to_string(split)) + " split of corpus '" + info_.name + "' is empty",
+        throw Error(ErrorKind::file, path.string(),
+                    "the " + std::string(to_string(split)) + " split of corpus '" + info_.name + "' is empty",
                     "import more text, or choose larger splits");
     }
     return rows;
@@ -185,8 +198,9 @@ std::vector<Row> Corpus::rows(Split split, const std::string& source, const std:
     const bool forward = same_language(source, info_.source_language) && same_language(target, info_.target_language);
     const bool backward = same_language(source, info_.target_language) && same_language(target, info_.source_language);
     if (!forward && !backward) {
-        throw Error(ErrorKind::config, "corpus " + info_.name, "has " + info_.source_language + " and " + info_.target_language + ", not " + source +
-                    " and " + target, "choose one of its two directions, or another corpus");
+        throw Error(ErrorKind::config, "corpus " + info_.name,
+                    "has " + info_.source_language + " and " + info_.target_language + ", not " + source + " and " + target,
+                    "choose one of its two directions, or another corpus");
     }
     auto result = rows(split, limit);
     if (!forward) {

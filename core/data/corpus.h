@@ -17,27 +17,27 @@
 namespace permille {
 
 struct CorpusSource {
-    std::string name;      // a package or a file
-    std::string version;   // of the package; "" for files
-    std::string licence;   // "" when not known
-    std::int64_t rows = 0; // kept, over all splits
-    std::string origin;    // as the third column names it; "" when that is the name
+    std::string name;       // a package or a file
+    std::string version;    // of the package; "" for files
+    std::string licence;    // "" when not known
+    std::int64_t rows = 0;  // kept, over all splits
+    std::string origin;     // as the third column names it; "" when that is the name
 };
 
 struct SplitInfo {
     std::int64_t rows = 0, source_words = 0, target_words = 0;
-    std::string sha256;    // of the file
+    std::string sha256;  // of the file
 };
 
 struct CorpusInfo {
     std::string name;
     std::string source_language, target_language;
-    std::string made = {};                // how: "recipe software-texts", "import"
-    std::string inputs = {};              // SHA-256 of what it was made from and how; "" when not known
-    std::map<std::string, SplitInfo> splits = {};   // by name: train, valid, test
+    std::string made = {};                         // how: "recipe software-texts", "import"
+    std::string inputs = {};                       // SHA-256 of what it was made from and how; "" when not known
+    std::map<std::string, SplitInfo> splits = {};  // by name: train, valid, test
     std::vector<CorpusSource> sources = {};
-    Json cleaning = Json::object();       // settings and counts
-    Json splitting = Json::object();      // settings and counts
+    Json cleaning = Json::object();   // settings and counts
+    Json splitting = Json::object();  // settings and counts
 
     // SHA-256 over the splits' checksums: equal for equal text.
     std::string fingerprint() const;
@@ -63,7 +63,8 @@ public:
     // The first `limit` rows; 0: all. Throws Error(file) with the line when one has no target, and when the split is empty.
     std::vector<Row> rows(Split split, std::int64_t limit = 0) const;
     // The same for the wanted direction: sides are exchanged when `source` is the corpus' target language. Throws Error(config) when the
-    // corpus is of other languages. Codes may be written as a model writes them, as long as the language is the same ("de", "de_DE", "deu").
+    // corpus is of other languages. Codes may be written as a model writes them, as long as the language is the same ("de", "de_DE",
+    // "deu").
     std::vector<Row> rows(Split split, const std::string& source, const std::string& target, std::int64_t limit = 0) const;
 
 private:

@@ -21,7 +21,8 @@ bool is_one_of(std::string_view name, std::initializer_list<std::string_view> na
     return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// A page's paragraphs and headings, in order. Made for the machine-written pages of the two help systems: no error correction as browsers do.
+// A page's paragraphs and headings, in order. Made for the machine-written pages of the two help systems: no error correction as browsers
+// do.
 class PageReader {
 public:
     explicit PageReader(std::string_view page) : page_(page) {}
@@ -93,7 +94,8 @@ private:
 };
 
 bool same_structure(const std::vector<Block>& a, const std::vector<Block>& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Block& x, const Block& y) { return x.tag == y.tag && x.id == y.id; });
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](const Block& x, const Block& y) { return x.tag == y.tag && x.id == y.id; });
 }
 
 }  // namespace
@@ -113,7 +115,8 @@ std::vector<Message> read_help_pages(const fs::path& english, const fs::path& tr
         if (!fs::exists(translated / name)) continue;
         const std::string text = read_text(page), other_text = read_text(translated / name);
         if (invalid_utf8_at(text) != std::string::npos || invalid_utf8_at(other_text) != std::string::npos) {
-            throw Error(ErrorKind::file, (translated / name).string(), "this page or its English one is not valid UTF-8", "fetch the packages again");
+            throw Error(ErrorKind::file, (translated / name).string(), "this page or its English one is not valid UTF-8",
+                        "fetch the packages again");
         }
         const auto blocks = PageReader(text).read(), others = PageReader(other_text).read();
         if (same_structure(blocks, others)) {

@@ -42,7 +42,8 @@ public:
         ++number_;
         if (number_ == 1) {
             if (line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);
-            if (line.starts_with("\xFF\xFE") || line.starts_with("\xFE\xFF")) fail("the file is UTF-16, expected UTF-8", "convert it, for example with iconv");
+            if (line.starts_with("\xFF\xFE") || line.starts_with("\xFE\xFF"))
+                fail("the file is UTF-16, expected UTF-8", "convert it, for example with iconv");
             if (line.starts_with("\x1F\x8B")) fail("the file is compressed", "unpack it first, for example with gunzip");
         }
         if (line.ends_with('\r')) line.pop_back();
@@ -102,7 +103,8 @@ TextFormat guess_format(const std::vector<fs::path>& files) {
     if (ending == ".tsv" || ending == ".tab") return TextFormat::tsv;
     if (ending == ".jsonl" || ending == ".ndjson" || ending == ".json") return TextFormat::jsonl;
     if (files.size() % 2 == 0) return TextFormat::moses;
-    throw Error(ErrorKind::usage, files[0].string(), "its name does not tell its format", "say --format moses, tsv, jsonl, tmx or catalogs");
+    throw Error(ErrorKind::usage, files[0].string(), "its name does not tell its format",
+                "say --format moses, tsv, jsonl, tmx or catalogs");
 }
 
 void read_moses(const fs::path& source, const fs::path& target, const RowSink& sink) {
@@ -113,7 +115,8 @@ void read_moses(const fs::path& source, const fs::path& target, const RowSink& s
         const bool has_source = source_lines.next(source_line), has_target = target_lines.next(target_line);
         if (has_source != has_target) {
             Lines& longer = has_source ? source_lines : target_lines;
-            while (longer.next(source_line)) {}
+            while (longer.next(source_line)) {
+            }
             throw Error(ErrorKind::file, source.string(),
                         "has " + std::to_string(source_lines.number()) + " lines, but " + target.string() + " has " +
                             std::to_string(target_lines.number()),
@@ -130,7 +133,8 @@ void read_tsv(const fs::path& file, const RowSink& sink) {
     for (std::string line; lines.next(line);) {
         if (line.empty()) continue;
         const std::size_t first = line.find('\t');
-        if (first == std::string::npos) lines.fail("no tab in the line, expected source TAB target", "check that the columns are separated by tabs");
+        if (first == std::string::npos)
+            lines.fail("no tab in the line, expected source TAB target", "check that the columns are separated by tabs");
         const std::size_t second = std::min(line.find('\t', first + 1), line.size());
         const std::size_t third = std::min(line.find('\t', std::min(second + 1, line.size())), line.size());
         const std::string own_origin = second < line.size() ? line.substr(second + 1, third - second - 1) : std::string();
@@ -144,7 +148,8 @@ void read_jsonl(const fs::path& file, const Language& source, const Language& ta
     for (std::string line; lines.next(line);) {
         if (line.find_first_not_of(" \t") == std::string::npos) continue;
         const Json json = Json::parse(line, nullptr, false);
-        if (!json.is_object()) lines.fail("expected one JSON object in each line", "check the file; JSONL has no commas or brackets around the objects");
+        if (!json.is_object())
+            lines.fail("expected one JSON object in each line", "check the file; JSONL has no commas or brackets around the objects");
         const Json *source_text = nullptr, *target_text = nullptr;
         if (json.contains("translation") && json["translation"].is_object()) {
             source_text = translation_in(json["translation"], source);
@@ -153,7 +158,8 @@ void read_jsonl(const fs::path& file, const Language& source, const Language& ta
             if (json.contains("source")) source_text = &json["source"];
             if (json.contains("target")) target_text = &json["target"];
         }
-        for (const auto& [text, name, code] : {std::tuple(source_text, "source", source.code()), std::tuple(target_text, "target", target.code())}) {
+        for (const auto& [text, name, code] :
+             {std::tuple(source_text, "source", source.code()), std::tuple(target_text, "target", target.code())}) {
             if (!text || !text->is_string()) {
                 lines.fail(std::string("no text for the ") + name + ", expected '" + name + "' or 'translation' with '" + code + "'",
                            "check the languages and the names of the fields");

@@ -12,8 +12,8 @@
 
 namespace permille {
 
-// moses: two files, line by line. tsv: source TAB target [TAB origin]. jsonl: {"source": …, "target": …} or {"translation": {"de": …, "en": …}}.
-// tmx: any version and encoding. catalogs: a PO or MO file, or a folder of them, English messages with translations.
+// moses: two files, line by line. tsv: source TAB target [TAB origin]. jsonl: {"source": …, "target": …} or {"translation": {"de": …, "en":
+// …}}. tmx: any version and encoding. catalogs: a PO or MO file, or a folder of them, English messages with translations.
 enum class TextFormat { moses, tsv, jsonl, tmx, catalogs };
 const char* to_string(TextFormat format);
 // Throws Error(config) with the known names.

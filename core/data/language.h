@@ -1,4 +1,5 @@
-// A language of parallel text: "de", "zh_CN", "pt_BR", "sr_Latn", as catalogs and packages spell it. What the models call it is their own matter.
+// A language of parallel text: "de", "zh_CN", "pt_BR", "sr_Latn", as catalogs and packages spell it. What the models call it is their own
+// matter.
 #pragma once
 
 #include <cstdint>

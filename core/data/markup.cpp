@@ -12,9 +12,9 @@ namespace permille {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, char32_t>, 21> kReferences{{
-    {"amp", U'&'},     {"lt", U'<'},       {"gt", U'>'},       {"quot", U'"'},    {"apos", U'\''},   {"nbsp", U' '},    {"ndash", 0x2013},
-    {"mdash", 0x2014}, {"hellip", 0x2026}, {"lsquo", 0x2018},  {"rsquo", 0x2019}, {"ldquo", 0x201C}, {"rdquo", 0x201D}, {"laquo", 0xAB},
-    {"raquo", 0xBB},   {"copy", 0xA9},     {"reg", 0xAE},      {"times", 0xD7},   {"deg", 0xB0},     {"middot", 0xB7}, {"eacute", 0xE9},
+    {"amp", U'&'},     {"lt", U'<'},       {"gt", U'>'},      {"quot", U'"'},    {"apos", U'\''},   {"nbsp", U' '},    {"ndash", 0x2013},
+    {"mdash", 0x2014}, {"hellip", 0x2026}, {"lsquo", 0x2018}, {"rsquo", 0x2019}, {"ldquo", 0x201C}, {"rdquo", 0x201D}, {"laquo", 0xAB},
+    {"raquo", 0xBB},   {"copy", 0xA9},     {"reg", 0xAE},     {"times", 0xD7},   {"deg", 0xB0},     {"middot", 0xB7},  {"eacute", 0xE9},
 }};
 
 // Names that are tags even when they stand alone.
@@ -45,8 +45,8 @@ std::size_t tag_length(std::string_view text, std::size_t at) {
     if (!rest.empty() && rest.find('=') == std::string_view::npos && rest.find_first_not_of(" /") != std::string_view::npos) return 0;
     const bool known = closing || inside.back() == '/' || rest.find('=') != std::string_view::npos ||
                        std::find(kLoneTags.begin(), kLoneTags.end(), lower(name)) != kLoneTags.end() ||
-                       text.find("</" + std::string(name) + ">", end) != std::string_view::npos || text.find("</>", end) != std::string_view::npos ||
-                       name.starts_with("color_");
+                       text.find("</" + std::string(name) + ">", end) != std::string_view::npos ||
+                       text.find("</>", end) != std::string_view::npos || name.starts_with("color_");
     return known ? end - at + 1 : 0;
 }
 
@@ -58,7 +58,8 @@ std::size_t accelerator_at(const std::string& text, char mark) {
     if (next < 0x80 && !std::isalnum(next)) return std::string::npos;
     if (at == 0) return at;
     const auto before = static_cast<unsigned char>(text[at - 1]);
-    return before >= 0x80 || std::isalpha(before) || before == ' ' || before == '(' || before == '"' || before == '\'' ? at : std::string::npos;
+    return before >= 0x80 || std::isalpha(before) || before == ' ' || before == '(' || before == '"' || before == '\'' ? at
+                                                                                                                       : std::string::npos;
 }
 
 std::string word_around(const std::string& text, std::size_t at) {

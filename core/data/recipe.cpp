@@ -39,7 +39,8 @@ public:
         }
         CleanSettings::fields().apply(recipe.clean, settings(root_["clean"]), place_of(root_["clean"]));
         SplitSettings::fields().apply(recipe.split, settings(root_["split"]), place_of(root_["split"]));
-        if (!root_["packages"] || !root_["packages"].IsSequence() || root_["packages"].size() == 0) fail(root_, "expected a list 'packages'");
+        if (!root_["packages"] || !root_["packages"].IsSequence() || root_["packages"].size() == 0)
+            fail(root_, "expected a list 'packages'");
         for (const auto& node : root_["packages"]) recipe.packages.push_back(package(node));
         if (!root_["pairs"] || !root_["pairs"].IsSequence() || root_["pairs"].size() == 0) fail(root_, "expected a list 'pairs'");
         for (const auto& node : root_["pairs"]) {
@@ -105,7 +106,8 @@ private:
                                                                    {"gnome", PackageReader::gnome},
                                                                    {"mediawiki", PackageReader::mediawiki}};
         const auto found = kReaders.find(reader);
-        if (found == kReaders.end()) fail(node["reader"], "unknown reader '" + reader + "'", "known are catalogs, gnome, libreoffice and mediawiki");
+        if (found == kReaders.end())
+            fail(node["reader"], "unknown reader '" + reader + "'", "known are catalogs, gnome, libreoffice and mediawiki");
         result.reader = found->second;
         if (result.reader == PackageReader::libreoffice && result.english.empty()) {
             fail(node, "the reader libreoffice needs 'english', the package with the English pages");
@@ -160,7 +162,8 @@ std::vector<std::string> Recipe::package_names(const std::vector<std::string>& w
     for (const auto& pair : wanted) {
         const auto [source, target] = parse_language_pair(pair, name);
         for (const auto& language : {source, target}) {
-            if (!language.is_english() && std::find(languages.begin(), languages.end(), language) == languages.end()) languages.push_back(language);
+            if (!language.is_english() && std::find(languages.begin(), languages.end(), language) == languages.end())
+                languages.push_back(language);
         }
     }
     std::vector<std::string> names;
@@ -186,7 +189,8 @@ Recipe find_recipe(const std::string& name_or_file) {
         if (entry.path().extension() == ".yaml") names.push_back(entry.path().stem().string());
     }
     std::sort(names.begin(), names.end());
-    throw Error(ErrorKind::config, name_or_file, "there is no such recipe", names.empty() ? "give the path of a recipe file" : "shipped are " + list_some(names));
+    throw Error(ErrorKind::config, name_or_file, "there is no such recipe",
+                names.empty() ? "give the path of a recipe file" : "shipped are " + list_some(names));
 }
 
 std::vector<Message> read_package(const RecipePackage& package, const fs::path& cache, const Language& language) {

@@ -8,7 +8,8 @@
 //     rows: 400                              # at most, a fair sample; 0 or nothing: all
 //     packages:                              # in this order: of equal sentences the first is kept
 //       - {package: gimp-data, licence: GPL-3+}
-//       - {package: "libreoffice-help-{language}", origin: libreoffice-help, reader: libreoffice, english: libreoffice-help-en-us, licence: MPL-2.0}
+//       - {package: "libreoffice-help-{language}", origin: libreoffice-help, reader: libreoffice, english: libreoffice-help-en-us, licence:
+//       MPL-2.0}
 //     pairs: [de-en, it-es]                  # with English, or two languages that meet in the same English message
 //
 // Readers: catalogs (*.mo, *.po; the default), libreoffice and gnome (help pages), mediawiki (messages in JSON).
@@ -26,10 +27,10 @@ namespace permille {
 enum class PackageReader { catalogs, libreoffice, gnome, mediawiki };
 
 struct RecipePackage {
-    std::string package;   // may hold {language}: one package for each language ("zh-cn", "pt-br")
-    std::string origin;    // third column of the corpus; the package's name unless given
+    std::string package;  // may hold {language}: one package for each language ("zh-cn", "pt-br")
+    std::string origin;   // third column of the corpus; the package's name unless given
     PackageReader reader = PackageReader::catalogs;
-    std::string english;   // libreoffice: the package with the English pages
+    std::string english;  // libreoffice: the package with the English pages
     std::string licence;
 
     std::string name_for(const Language& language) const;

@@ -83,7 +83,8 @@ Split split_from_name(const std::string& name, const std::string& where) {
 const Fields<SplitSettings>& SplitSettings::fields() {
     static const Fields<SplitSettings> list =
         Fields<SplitSettings>()
-            .add("test_sentences", &SplitSettings::test_sentences, "size of the test split at most; 0: none", {.min = 0, .unit = "sentences"})
+            .add("test_sentences", &SplitSettings::test_sentences, "size of the test split at most; 0: none",
+                 {.min = 0, .unit = "sentences"})
             .add("valid_sentences", &SplitSettings::valid_sentences, "size of the validation split at most; 0: none",
                  {.min = 0, .unit = "sentences"})
             .add("held_out_percent", &SplitSettings::held_out_percent, "share of all sentences kept out of training, for each of the two",

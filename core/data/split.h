@@ -1,7 +1,8 @@
 // Training, validation and test splits by hash, so that no sentence leaks, whichever corpora are used together.
 //
-// The hash is that of the key text's skeleton: its lower-case words only, without digits, names and quoted parts. So near-duplicates stay on
-// one side, and a sentence that occurs in several language pairs is in the same split in all of them. Nothing else decides, no random numbers.
+// The hash is that of the key text's skeleton: its lower-case words only, without digits, names and quoted parts. So near-duplicates stay
+// on one side, and a sentence that occurs in several language pairs is in the same split in all of them. Nothing else decides, no random
+// numbers.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +19,9 @@ const char* to_string(Split split);
 Split split_from_name(const std::string& name, const std::string& where);  // throws Error(config)
 
 struct SplitSettings {
-    std::int64_t test_sentences = 1000;   // at most; 0: no test split, all of it goes to training
+    std::int64_t test_sentences = 1000;  // at most; 0: no test split, all of it goes to training
     std::int64_t valid_sentences = 1000;
-    double held_out_percent = 3;          // of all skeletons, for each of the two
+    double held_out_percent = 3;  // of all skeletons, for each of the two
     static const Fields<SplitSettings>& fields();
 };
 
@@ -36,14 +37,15 @@ std::string skeleton(const std::string& text);
 // By the hash of the skeleton alone.
 Split split_of(const std::string& key_text, const SplitSettings& settings);
 
-// Training rows come in a fixed shuffled order, so that the first N are a fair sample. Valid and test prefer full sentences; other rows fill up
-// only where there are fewer than a quarter of the size asked for.
+// Training rows come in a fixed shuffled order, so that the first N are a fair sample. Valid and test prefer full sentences; other rows
+// fill up only where there are fewer than a quarter of the size asked for.
 Splits split_rows(std::vector<Row> rows, const SplitSettings& settings, const Language& source, const Language& target);
 
 // The first `most` rows in the shuffled order: a fair sample that stays the same when other rows come and go. 0: all rows.
 std::vector<Row> sample_rows(std::vector<Row> rows, std::int64_t most, const Language& source, const Language& target);
 
-// Splits that somebody else made: they stay as they are (repeated rows apart), and training rows of which a side occurs in them are dropped.
+// Splits that somebody else made: they stay as they are (repeated rows apart), and training rows of which a side occurs in them are
+// dropped.
 Splits given_splits(std::vector<Row> train, std::vector<Row> valid, std::vector<Row> test, const Language& source, const Language& target);
 
 }  // namespace permille

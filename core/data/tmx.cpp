@@ -26,7 +26,8 @@ void remember_problem(void* where, const xmlError* error) {
 std::string text_of(const xmlChar* text) { return text ? reinterpret_cast<const char*>(text) : ""; }
 
 std::string attribute(xmlTextReaderPtr reader, const char* name) {
-    const std::unique_ptr<xmlChar, void (*)(void*)> value(xmlTextReaderGetAttribute(reader, reinterpret_cast<const xmlChar*>(name)), xmlFree);
+    const std::unique_ptr<xmlChar, void (*)(void*)> value(xmlTextReaderGetAttribute(reader, reinterpret_cast<const xmlChar*>(name)),
+                                                          xmlFree);
     return text_of(value.get());
 }
 

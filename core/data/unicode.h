@@ -15,11 +15,12 @@ std::string to_utf8(std::u32string_view points);
 // The offset of the first byte that is not UTF-8, or npos. NUL bytes count as wrong: no text has them.
 std::size_t invalid_utf8_at(std::string_view text);
 
-// From any encoding that ICU knows ("ISO-8859-2", "UTF-16") to UTF-8. Throws Error(file) when the encoding is unknown or the bytes do not fit.
+// From any encoding that ICU knows ("ISO-8859-2", "UTF-16") to UTF-8. Throws Error(file) when the encoding is unknown or the bytes do not
+// fit.
 std::string from_encoding(std::string_view bytes, const std::string& encoding, const std::string& where);
 
 bool is_space(char32_t point);
-bool is_letter(char32_t point);   // marks that belong to letters included, as in Devanagari
+bool is_letter(char32_t point);  // marks that belong to letters included, as in Devanagari
 bool is_digit(char32_t point);
 bool is_lower(char32_t point);
 bool is_upper(char32_t point);

@@ -135,7 +135,7 @@ private:
             const Continuation& candidate = candidates[rank];
             const bool ends = candidate.token == model_.architecture().eos_id || length + 1 >= most;
             if (ends) {
-                const bool closed = (full && settings_.early_stopping == EarlyStopping::yes) || !search.can_improve;
+                const bool closed = (full && first_suffices()) || !search.can_improve;
                 if (rank < beams && !closed && candidate.score > kNever / 2) {
                     search.nodes.push_back({candidate.token, search.tips[static_cast<std::size_t>(candidate.beam)]});
                     search.finished.push_back({candidate.score / divisor, candidate.score, static_cast<std::int32_t>(search.nodes.size()) - 1});
@@ -163,13 +163,16 @@ private:
         const auto beams = static_cast<std::size_t>(settings_.beam_size);
         if (length >= most) return true;
         if (search.finished.size() < beams) return false;
-        if (settings_.early_stopping == EarlyStopping::yes) return true;
+        if (first_suffices()) return true;
         const bool longest = settings_.early_stopping == EarlyStopping::never && settings_.length_penalty > 0;
         const double best_length = static_cast<double>(longest ? settings_.max_length - 1 : length - 1);
         const double possible = static_cast<double>(search.scores[0]) / std::pow(best_length, settings_.length_penalty);
         search.can_improve = search.can_improve && possible > static_cast<double>(search.finished.back().score);
         return !search.can_improve;
     }
+
+    // Done with as many finished hypotheses as beams; a single beam is greedy search, which always stops at its first end.
+    bool first_suffices() const { return settings_.early_stopping == EarlyStopping::yes || settings_.beam_size == 1; }
 
     std::vector<Candidate> collect(const Search& search) const {
         std::vector<Candidate> list;

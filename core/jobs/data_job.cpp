@@ -55,7 +55,8 @@ void count_sources(CorpusInfo& info, const Splits& splits) {
     }
 }
 
-CorpusReport write(CorpusInfo info, const Splits& splits, const CleanCounts& counts, const Json& clean, const Json& split, const fs::path& folder) {
+CorpusReport write(CorpusInfo info, const Splits& splits, const CleanCounts& counts, const Json& clean, const Json& split,
+                   const fs::path& folder) {
     CorpusReport report;
     report.folder = folder;
     report.cleaning = counts;
@@ -112,7 +113,8 @@ std::vector<Row> read_clean(const TextInput& text, Cleaner& cleaner, const Event
 
 void require_place(const fs::path& folder, const std::string& name, bool replace) {
     if (replace || !fs::exists(folder / "corpus.json")) return;
-    throw Error(ErrorKind::usage, folder.string(), "there is a corpus '" + name + "' already", "choose another name, or replace it (--replace)");
+    throw Error(ErrorKind::usage, folder.string(), "there is a corpus '" + name + "' already",
+                "choose another name, or replace it (--replace)");
 }
 
 CleanSettings no_cleaning() {
@@ -154,13 +156,14 @@ std::string CorpusReport::to_text() const {
     for (const Split split : {Split::train, Split::valid, Split::test}) {
         const auto found = info.splits.find(permille::to_string(split));
         if (found == info.splits.end()) continue;
-        text += "  " + found->first + ": " + std::to_string(found->second.rows) + " rows, " + std::to_string(found->second.source_words) + " and " +
-                std::to_string(found->second.target_words) + " words\n";
+        text += "  " + found->first + ": " + std::to_string(found->second.rows) + " rows, " + std::to_string(found->second.source_words) +
+                " and " + std::to_string(found->second.target_words) + " words\n";
     }
-    text += "  read " + std::to_string(cleaning.read) + ", kept " + std::to_string(cleaning.kept) + ", withheld " + std::to_string(withheld) +
-            ", leaking " + std::to_string(leaking) + "\n";
+    text += "  read " + std::to_string(cleaning.read) + ", kept " + std::to_string(cleaning.kept) + ", withheld " +
+            std::to_string(withheld) + ", leaking " + std::to_string(leaking) + "\n";
     for (std::size_t i = 0; i < cleaning.counts.size(); ++i) {
-        if (cleaning.counts[i] > 0) text += "  " + std::string(permille::to_string(static_cast<CleanCount>(i))) + " " + std::to_string(cleaning.counts[i]) + "\n";
+        if (cleaning.counts[i] > 0)
+            text += "  " + std::string(permille::to_string(static_cast<CleanCount>(i))) + " " + std::to_string(cleaning.counts[i]) + "\n";
     }
     if (!info.licences().empty()) text += "  licences: " + info.licences() + "\n";
     return text + "  " + folder.string() + "\n";
@@ -191,7 +194,8 @@ CorpusReport import_corpus(const ImportRequest& request, const EventSink& events
     }
     if (stop.stop_requested()) return {};
     if (splits.train.empty()) {
-        throw Error(ErrorKind::file, request.text.files.front().string(), "no row is left for training", "import more text, or hold less of it out");
+        throw Error(ErrorKind::file, request.text.files.front().string(), "no row is left for training",
+                    "import more text, or hold less of it out");
     }
     CorpusReport report = write(std::move(info), splits, cleaner.counts(), CleanSettings::fields().to_json(request.clean),
                                 SplitSettings::fields().to_json(request.split), folder);
@@ -215,8 +219,8 @@ CorpusReport split_text(const TextInput& text, const SplitSettings& settings, co
     const CleanSettings as_it_is = no_cleaning();
     Cleaner cleaner(as_it_is, source, target);
     const Splits splits = split_rows(read_clean(text, cleaner, events, {}), settings, source, target);
-    return write(std::move(info), splits, cleaner.counts(), CleanSettings::fields().to_json(as_it_is), SplitSettings::fields().to_json(settings),
-                 folder);
+    return write(std::move(info), splits, cleaner.counts(), CleanSettings::fields().to_json(as_it_is),
+                 SplitSettings::fields().to_json(settings), folder);
 }
 
 Json corpus_stats(const fs::path& folder) {
@@ -334,8 +338,8 @@ private:
     std::map<std::pair<std::string, std::size_t>, std::vector<Message>> read_;
 };
 
-void make_pair_corpus(PairInWork& pair, const Recipe& recipe, const RecipeRequest& request, Messages& messages, std::set<std::string>& missing,
-                      const EventSink& events, const std::stop_token& stop) {
+void make_pair_corpus(PairInWork& pair, const Recipe& recipe, const RecipeRequest& request, Messages& messages,
+                      std::set<std::string>& missing, const EventSink& events, const std::stop_token& stop) {
     Cleaner cleaner(recipe.clean, pair.source, pair.target);
     std::vector<Row> kept;
     for (std::size_t i = 0; i < recipe.packages.size(); ++i) {
@@ -357,8 +361,9 @@ void make_pair_corpus(PairInWork& pair, const Recipe& recipe, const RecipeReques
         for (Row& row : rows) cleaner.clean(std::move(row), kept);
     }
     if (kept.empty()) {
-        throw Error(ErrorKind::file, request.packages.string(), "none of the packages here has text for " + pair.name,
-                    "fetch them first: packaging/fetch-texts " + request.packages.string() + " " + list_some(recipe.package_names({pair.name}), 3));
+        throw Error(
+            ErrorKind::file, request.packages.string(), "none of the packages here has text for " + pair.name,
+            "fetch them first: packaging/fetch-texts " + request.packages.string() + " " + list_some(recipe.package_names({pair.name}), 3));
     }
     CorpusInfo info;
     info.name = recipe.corpus_name(pair.name);
@@ -386,9 +391,11 @@ std::vector<CorpusReport> build_recipe(const RecipeRequest& request, const Event
     for (const std::string& pair : request.pairs.empty() ? recipe.pairs : request.pairs) {
         const auto [source, target] = parse_language_pair(pair, "pair");
         if (std::find(recipe.pairs.begin(), recipe.pairs.end(), pair) == recipe.pairs.end()) {
-            throw Error(ErrorKind::config, pair, "the recipe " + recipe.name + " has no such pair", "its pairs are " + list_some(recipe.pairs, 40));
+            throw Error(ErrorKind::config, pair, "the recipe " + recipe.name + " has no such pair",
+                        "its pairs are " + list_some(recipe.pairs, 40));
         }
-        work.push_back({pair, inputs_of(recipe, source, target, request.packages), source, target, corpus_folder(request.home, recipe.corpus_name(pair))});
+        work.push_back({pair, inputs_of(recipe, source, target, request.packages), source, target,
+                        corpus_folder(request.home, recipe.corpus_name(pair))});
     }
 
     Messages messages(recipe, request.packages);
@@ -407,9 +414,10 @@ std::vector<CorpusReport> build_recipe(const RecipeRequest& request, const Event
         reports.push_back(std::move(*pair.report));
         // Memory: a language is kept only while a later pair needs it.
         for (const Language& language : {pair.source, pair.target}) {
-            const bool needed = std::any_of(work.begin() + static_cast<std::ptrdiff_t>(i) + 1, work.end(), [&language](const PairInWork& later) {
-                return later.source.code() == language.code() || later.target.code() == language.code();
-            });
+            const bool needed =
+                std::any_of(work.begin() + static_cast<std::ptrdiff_t>(i) + 1, work.end(), [&language](const PairInWork& later) {
+                    return later.source.code() == language.code() || later.target.code() == language.code();
+                });
             if (!needed) messages.forget(language.code());
         }
     }

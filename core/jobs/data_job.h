@@ -29,45 +29,47 @@ struct CorpusReport {
 };
 
 struct ImportRequest {
-    std::string name;                        // of the corpus
+    std::string name;  // of the corpus
     TextInput text;
     // The user's own held-out text; with them nothing is split off, and training rows of which a side occurs there are dropped.
     std::vector<std::filesystem::path> valid_files = {}, test_files = {};
     std::string licence = {};
     CleanSettings clean = {};
     SplitSettings split = {};
-    bool replace = false;                    // an existing corpus of that name
-    std::filesystem::path home;              // the corpus goes to HOME/corpora/NAME
+    bool replace = false;                                // an existing corpus of that name
+    std::filesystem::path home;                          // the corpus goes to HOME/corpora/NAME
     std::optional<std::filesystem::path> database = {};  // is told about the corpus
 };
 CorpusReport import_corpus(const ImportRequest& request, const EventSink& events = {}, const std::stop_token& stop = {});
 
 // Cleans without splitting: source TAB target, one row a line.
-CleanCounts clean_text(const TextInput& text, const CleanSettings& settings, const std::filesystem::path& output, const EventSink& events = {});
+CleanCounts clean_text(const TextInput& text, const CleanSettings& settings, const std::filesystem::path& output,
+                       const EventSink& events = {});
 
 // Splits without cleaning, into FOLDER/{train,valid,test}.tsv with a corpus.json.
-CorpusReport split_text(const TextInput& text, const SplitSettings& settings, const std::filesystem::path& folder, const EventSink& events = {});
+CorpusReport split_text(const TextInput& text, const SplitSettings& settings, const std::filesystem::path& folder,
+                        const EventSink& events = {});
 
-// A corpus' own figures, read from its text after comparing the checksums: per split rows, words, mean words a row, distinct words, share of
-// full sentences, and per origin rows.
+// A corpus' own figures, read from its text after comparing the checksums: per split rows, words, mean words a row, distinct words, share
+// of full sentences, and per origin rows.
 Json corpus_stats(const std::filesystem::path& folder);
 // The corpora below HOME/corpora, by name; folders that hold none are passed over.
 std::vector<CorpusInfo> list_corpora(const std::filesystem::path& home);
 
 struct RecipeRequest {
-    std::string recipe;                      // name of a shipped one, or a file
-    std::filesystem::path packages;          // folder that packaging/fetch-texts filled
-    std::filesystem::path home;              // corpora go to HOME/corpora, named as the recipe says
-    std::vector<std::string> pairs = {};     // empty: all of the recipe's
+    std::string recipe;                   // name of a shipped one, or a file
+    std::filesystem::path packages;       // folder that packaging/fetch-texts filled
+    std::filesystem::path home;           // corpora go to HOME/corpora, named as the recipe says
+    std::vector<std::string> pairs = {};  // empty: all of the recipe's
     std::optional<std::filesystem::path> database = {};
-    bool rebuild = false;                    // also what is there already
+    bool rebuild = false;  // also what is there already
 };
 
 // The packages that packaging/fetch-texts must get for these pairs (empty: all).
 std::vector<std::string> recipe_packages(const std::string& recipe, const std::vector<std::string>& pairs = {});
 
-// Makes the corpora of a recipe. Packages that are not in the folder are named in the log; Error(file) when a pair has no text at all. A pair
-// whose corpus is there, whole and made from the same recipe and package versions, is left as it is.
+// Makes the corpora of a recipe. Packages that are not in the folder are named in the log; Error(file) when a pair has no text at all. A
+// pair whose corpus is there, whole and made from the same recipe and package versions, is left as it is.
 std::vector<CorpusReport> build_recipe(const RecipeRequest& request, const EventSink& events = {}, const std::stop_token& stop = {});
 
 }  // namespace permille

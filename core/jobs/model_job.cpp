@@ -74,8 +74,10 @@ ModelInfo model_info(const std::string& model) {
     const Architecture& a = description.architecture;
     ModelInfo info{a.model_type,    a.d_model,     a.encoder_layers, a.decoder_layers, a.encoder_heads,
                    a.decoder_heads, a.encoder_ffn, a.decoder_ffn,    a.vocab_size,     description.layout.parameter_count(), {}, folder};
-    if (fs::exists(folder / "sentencepiece.bpe.model") || fs::exists(folder / "tokenizer_config.json"))
-        for (const auto& language : load_tokenizer(folder)->languages()) info.languages.push_back(language.code);
+    if (fs::exists(folder / "sentencepiece.bpe.model") || fs::exists(folder / "tokenizer_config.json")) {
+        const auto tokenizer = load_tokenizer(folder);
+        for (const auto& language : tokenizer->languages()) info.languages.push_back(language.code);
+    }
     return info;
 }
 

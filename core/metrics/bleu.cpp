@@ -65,10 +65,15 @@ public:
             score.verbose += (n > 0 ? "/" : "") + printed(parts.precisions[n]);
         }
         const double ratio = sums[1] > 0 ? sums[0] / sums[1] : 0;
-        score.parts = {{"precisions", parts.precisions}, {"brevity_penalty", parts.brevity_penalty}, {"hypothesis_length", static_cast<std::int64_t>(sums[0])},
-                       {"reference_length", static_cast<std::int64_t>(sums[1])}, {"ratio", ratio}, {"counts", counts}, {"totals", totals}};
-        score.verbose += " (BP = " + printed(parts.brevity_penalty, 3) + " ratio = " + printed(ratio, 3) + " hyp_len = " + printed(sums[0], 0) +
-                         " ref_len = " + printed(sums[1], 0) + ")";
+        score.parts = {{"precisions", parts.precisions},
+                       {"brevity_penalty", parts.brevity_penalty},
+                       {"hypothesis_length", static_cast<std::int64_t>(sums[0])},
+                       {"reference_length", static_cast<std::int64_t>(sums[1])},
+                       {"ratio", ratio},
+                       {"counts", counts},
+                       {"totals", totals}};
+        score.verbose += " (BP = " + printed(parts.brevity_penalty, 3) + " ratio = " + printed(ratio, 3) +
+                         " hyp_len = " + printed(sums[0], 0) + " ref_len = " + printed(sums[1], 0) + ")";
         return score;
     }
 
@@ -77,8 +82,9 @@ public:
 protected:
     std::string signature_settings() const override {
         const bool has_value = settings_.smooth == "floor" || settings_.smooth == "add-k";
-        return std::string("case:") + (settings_.lowercase ? "lc" : "mixed") + "|eff:" + (settings_.effective_order ? "yes" : "no") + "|tok:" +
-               settings_.tokenize + "|smooth:" + settings_.smooth + (has_value ? "[" + printed(settings_.smooth_value, 2) + "]" : "");
+        return std::string("case:") + (settings_.lowercase ? "lc" : "mixed") + "|eff:" + (settings_.effective_order ? "yes" : "no") +
+               "|tok:" + settings_.tokenize + "|smooth:" + settings_.smooth +
+               (has_value ? "[" + printed(settings_.smooth_value, 2) + "]" : "");
     }
 
 private:
@@ -145,14 +151,13 @@ const Fields<BleuSettings>& BleuSettings::fields() {
         Fields<BleuSettings>()
             .add("tokenize", &BleuSettings::tokenize, "how text is cut into words", {.choices = bleu_tokenizer_names()})
             .add("lowercase", &BleuSettings::lowercase, "compare without regard to case")
-            .add("smooth", &BleuSettings::smooth, "what stands in for n-gram orders without a match", {.choices = {"exp", "floor", "add-k", "none"}})
+            .add("smooth", &BleuSettings::smooth, "what stands in for n-gram orders without a match",
+                 {.choices = {"exp", "floor", "add-k", "none"}})
             .add("smooth_value", &BleuSettings::smooth_value, "of floor and add-k; -1: 0.1 and 1", {.min = -1})
             .add("effective_order", &BleuSettings::effective_order, "leave out the n-gram orders that a short text cannot have");
     return list;
 }
 
-std::unique_ptr<Metric> make_bleu(const BleuSettings& settings) {
-    return std::make_unique<Bleu>(settings);
-}
+std::unique_ptr<Metric> make_bleu(const BleuSettings& settings) { return std::make_unique<Bleu>(settings); }
 
 }  // namespace permille

@@ -27,9 +27,7 @@ std::size_t each_character(std::string_view text, Function&& fn) {
     return std::string_view::npos;
 }
 
-std::uint32_t category(char32_t character) {
-    return U_MASK(u_charType(static_cast<UChar32>(character)));
-}
+std::uint32_t category(char32_t character) { return U_MASK(u_charType(static_cast<UChar32>(character))); }
 
 }  // namespace
 
@@ -69,17 +67,11 @@ bool is_blank(char32_t character) {
     return direction == U_WHITE_SPACE_NEUTRAL || direction == U_BLOCK_SEPARATOR || direction == U_SEGMENT_SEPARATOR;
 }
 
-bool is_number(char32_t character) {
-    return (category(character) & U_GC_N_MASK) != 0;
-}
+bool is_number(char32_t character) { return (category(character) & U_GC_N_MASK) != 0; }
 
-bool is_punctuation(char32_t character) {
-    return (category(character) & U_GC_P_MASK) != 0;
-}
+bool is_punctuation(char32_t character) { return (category(character) & U_GC_P_MASK) != 0; }
 
-bool is_symbol(char32_t character) {
-    return (category(character) & U_GC_S_MASK) != 0;
-}
+bool is_symbol(char32_t character) { return (category(character) & U_GC_S_MASK) != 0; }
 
 std::u32string_view without_end_blanks(std::u32string_view text) {
     while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);

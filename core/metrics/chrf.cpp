@@ -36,8 +36,10 @@ std::vector<std::u32string_view> words_and_marks(std::u32string_view text) {
 
 class Chrf final : public Metric {
 public:
-    explicit Chrf(const ChrfSettings& settings) : settings_(settings), orders_(static_cast<std::size_t>(settings.char_order + settings.word_order)) {
-        if (settings.char_order < 1 || settings.char_order > kMostCharacters || settings.word_order < 0 || settings.word_order > kMostWords || settings.beta < 1)
+    explicit Chrf(const ChrfSettings& settings)
+        : settings_(settings), orders_(static_cast<std::size_t>(settings.char_order + settings.word_order)) {
+        if (settings.char_order < 1 || settings.char_order > kMostCharacters || settings.word_order < 0 ||
+            settings.word_order > kMostWords || settings.beta < 1)
             throw Error(ErrorKind::config, "chrf", "orders or beta out of range", "use char_order 1-6, word_order 0-4, beta 1 or more");
     }
 
@@ -89,10 +91,12 @@ private:
         std::vector<std::vector<Ngram>> ngrams;
         Characters solid = text;
         if (!settings_.whitespace) std::erase_if(solid, is_blank);
-        for (std::int64_t n = 1; n <= settings_.char_order; ++n) ngrams.push_back(sorted_ngrams(solid, static_cast<std::size_t>(n), kCharacterBits));
+        for (std::int64_t n = 1; n <= settings_.char_order; ++n)
+            ngrams.push_back(sorted_ngrams(solid, static_cast<std::size_t>(n), kCharacterBits));
         if (settings_.word_order == 0) return ngrams;
         const auto words = numbers.of(words_and_marks(text));
-        for (std::int64_t n = 1; n <= settings_.word_order; ++n) ngrams.push_back(sorted_ngrams(words, static_cast<std::size_t>(n), kWordBits));
+        for (std::int64_t n = 1; n <= settings_.word_order; ++n)
+            ngrams.push_back(sorted_ngrams(words, static_cast<std::size_t>(n), kWordBits));
         return ngrams;
     }
 
@@ -140,8 +144,6 @@ const Fields<ChrfSettings>& ChrfSettings::fields() {
     return list;
 }
 
-std::unique_ptr<Metric> make_chrf(const ChrfSettings& settings) {
-    return std::make_unique<Chrf>(settings);
-}
+std::unique_ptr<Metric> make_chrf(const ChrfSettings& settings) { return std::make_unique<Chrf>(settings); }
 
 }  // namespace permille

@@ -10,10 +10,10 @@ namespace permille {
 
 struct ChrfSettings {
     std::int64_t char_order = 6;
-    std::int64_t word_order = 0;     // 2: chrF++
-    std::int64_t beta = 2;           // weight of recall over precision
+    std::int64_t word_order = 0;  // 2: chrF++
+    std::int64_t beta = 2;        // weight of recall over precision
     bool lowercase = false;
-    bool whitespace = false;         // blanks count as characters
+    bool whitespace = false;  // blanks count as characters
     static const Fields<ChrfSettings>& fields();
 };
 

@@ -25,13 +25,15 @@ std::string Metric::signature(std::size_t references, const Resampling& resampli
     return text + "|" + signature_settings() + "|version:" + kVersion;
 }
 
-Statistics count_all(const Metric& metric, const std::vector<std::string>& hypotheses, const std::vector<std::vector<std::string>>& references) {
+Statistics count_all(const Metric& metric, const std::vector<std::string>& hypotheses,
+                     const std::vector<std::vector<std::string>>& references) {
     if (hypotheses.empty()) throw Error(ErrorKind::usage, "hypotheses", "there are none", "give one line per segment");
     if (references.empty()) throw Error(ErrorKind::usage, "references", "there are none", "give at least one reference translation");
     for (std::size_t r = 0; r < references.size(); ++r)
         if (references[r].size() != hypotheses.size())
             throw Error(ErrorKind::usage, references.size() == 1 ? "reference" : "reference " + std::to_string(r + 1),
-                        "has " + std::to_string(references[r].size()) + " lines, but there are " + std::to_string(hypotheses.size()) + " hypotheses",
+                        "has " + std::to_string(references[r].size()) + " lines, but there are " + std::to_string(hypotheses.size()) +
+                            " hypotheses",
                         "give files with one line per segment, in the same order");
 
     Statistics statistics{metric.width(), std::vector<double>(hypotheses.size() * metric.width()), references.size()};

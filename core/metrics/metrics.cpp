@@ -11,9 +11,13 @@ namespace permille {
 namespace {
 
 template <class Settings>
-MetricEntry entry(std::string id, std::string name, std::string paper, std::unique_ptr<Metric> (*make)(const Settings&), bool higher_is_better = true,
-                  const Json& fixed = Json::object()) {
-    return {std::move(id), std::move(name), std::move(paper), higher_is_better, Settings::fields().list(),
+MetricEntry entry(std::string id, std::string name, std::string paper, std::unique_ptr<Metric> (*make)(const Settings&),
+                  bool higher_is_better = true, const Json& fixed = Json::object()) {
+    return {std::move(id),
+            std::move(name),
+            std::move(paper),
+            higher_is_better,
+            Settings::fields().list(),
             [make, fixed](const Json& settings, const std::string& where) {
                 Settings values = Settings::fields().parse(fixed, where);
                 Settings::fields().apply(values, settings, where);
@@ -42,7 +46,8 @@ const MetricEntry& find_metric(const std::string& id, const std::string& where) 
     throw Error(ErrorKind::config, where, "unknown metric '" + id + "'", "known are " + list_some(ids));
 }
 
-std::unique_ptr<Metric> make_metric(const std::string& id, const Json& settings, const std::string& target_language, const std::string& where) {
+std::unique_ptr<Metric> make_metric(const std::string& id, const Json& settings, const std::string& target_language,
+                                    const std::string& where) {
     const MetricEntry& metric = find_metric(id, where);
     Json resolved = settings;
     if (id == "bleu" && settings.is_object() && settings.contains("tokenize") && settings["tokenize"] == "auto")
@@ -64,12 +69,13 @@ Json MetricReport::to_json() const {
 std::string MetricReport::to_line(int decimals) const {
     std::string line = name + "|" + signature + " = " + printed(score.value, decimals);
     // sacreBLEU leaves the mean out when it is zero.
-    if (confidence && confidence->mean > 0) line += " (μ = " + printed(confidence->mean, decimals) + " ± " + printed(confidence->half_width, decimals) + ")";
+    if (confidence && confidence->mean > 0)
+        line += " (μ = " + printed(confidence->mean, decimals) + " ± " + printed(confidence->half_width, decimals) + ")";
     return score.verbose.empty() ? line : line + " " + score.verbose;
 }
 
-MetricReport evaluate(const Metric& metric, const std::vector<std::string>& hypotheses, const std::vector<std::vector<std::string>>& references,
-                      const Resampling& confidence) {
+MetricReport evaluate(const Metric& metric, const std::vector<std::string>& hypotheses,
+                      const std::vector<std::vector<std::string>>& references, const Resampling& confidence) {
     const Statistics statistics = count_all(metric, hypotheses, references);
     MetricReport report{metric.name(), metric.signature(references.size(), confidence), corpus_score(metric, statistics), std::nullopt};
     if (confidence.samples > 0) report.confidence = bootstrap_confidence(metric, statistics, confidence);

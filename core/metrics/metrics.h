@@ -15,11 +15,11 @@
 namespace permille {
 
 struct MetricEntry {
-    std::string id;               // "bleu", "chrf++"
-    std::string name;             // "chrF++"
+    std::string id;    // "bleu", "chrf++"
+    std::string name;  // "chrF++"
     std::string paper;
     bool higher_is_better = true;
-    std::vector<Field> fields;    // its settings
+    std::vector<Field> fields;  // its settings
     std::function<std::unique_ptr<Metric>(const Json& settings, const std::string& where)> make;
 };
 
@@ -32,7 +32,7 @@ std::unique_ptr<Metric> make_metric(const std::string& id, const Json& settings 
                                     const std::string& where = "metric");
 
 struct MetricReport {
-    std::string name;                    // "BLEU"
+    std::string name;  // "BLEU"
     std::string signature;
     MetricScore score;
     std::optional<Confidence> confidence;
@@ -43,7 +43,7 @@ struct MetricReport {
 };
 
 // References: one list of segments per reference translation. Errors as count_all.
-MetricReport evaluate(const Metric& metric, const std::vector<std::string>& hypotheses, const std::vector<std::vector<std::string>>& references,
-                      const Resampling& confidence = {});
+MetricReport evaluate(const Metric& metric, const std::vector<std::string>& hypotheses,
+                      const std::vector<std::vector<std::string>>& references, const Resampling& confidence = {});
 
 }  // namespace permille

@@ -35,7 +35,8 @@ std::vector<Ngram> sorted_ngrams(const Items& items, std::size_t order, unsigned
     return ngrams;
 }
 
-// How many n-grams of the hypothesis occur in the references, each counted at most as often as in the reference that has it most often. All sorted.
+// How many n-grams of the hypothesis occur in the references, each counted at most as often as in the reference that has it most often. All
+// sorted.
 inline std::size_t clipped_matches(const std::vector<Ngram>& hypothesis, std::span<const std::vector<Ngram>> references) {
     std::size_t matches = 0;
     std::vector<std::size_t> at(references.size(), 0);

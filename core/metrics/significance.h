@@ -8,9 +8,9 @@
 namespace permille {
 
 struct Confidence {
-    double mean = 0;            // of the resampled scores
-    double low = 0, high = 0;   // 95 % of them lie between
-    double half_width = 0;      // half of high - low: what sacreBLEU prints after the sign
+    double mean = 0;           // of the resampled scores
+    double low = 0, high = 0;  // 95 % of them lie between
+    double half_width = 0;     // half of high - low: what sacreBLEU prints after the sign
 };
 
 // Draws as many segments as there are, with repetition, `samples` times. The numbers equal sacreBLEU's --confidence with the same seed.

@@ -20,22 +20,21 @@ using Words = std::vector<std::uint32_t>;
 constexpr std::int64_t kMostShiftedWords = 10, kFarthestShift = 50, kMostCandidates = 1000, kBeam = 25;
 constexpr std::int64_t kInfinity = std::int64_t{1} << 50;
 
-bool is_in(char32_t c, char32_t first, char32_t last) {
-    return c >= first && c <= last;
-}
+bool is_in(char32_t c, char32_t first, char32_t last) { return c >= first && c <= last; }
 bool is_east_asian_mark(char32_t c) {
     static constexpr std::u32string_view kMarks = U"\u3001\u3002\u30fb\uff0e\uff0c\uff1f\uff1a\uff1b\uff01\uff02\uff08\uff09";
     return kMarks.find(c) != kMarks.npos || is_in(c, 0x3008, 0x3011) || is_in(c, 0x3014, 0x301f) || is_in(c, 0xff61, 0xff65);
 }
 bool is_east_asian(char32_t c) {
-    return is_in(c, 0x4e00, 0x9fff) || is_in(c, 0x3400, 0x4dbf) || is_in(c, 0x31c0, 0x31ef) || is_in(c, 0x2e80, 0x2eff) || is_in(c, 0x3300, 0x33ff) ||
-           is_in(c, 0xf900, 0xfaff) || is_in(c, 0xfe30, 0xfe4f) || is_in(c, 0x3200, 0x3f22) || is_east_asian_mark(c);
+    return is_in(c, 0x4e00, 0x9fff) || is_in(c, 0x3400, 0x4dbf) || is_in(c, 0x31c0, 0x31ef) || is_in(c, 0x2e80, 0x2eff) ||
+           is_in(c, 0x3300, 0x33ff) || is_in(c, 0xf900, 0xfaff) || is_in(c, 0xfe30, 0xfe4f) || is_in(c, 0x3200, 0x3f22) ||
+           is_east_asian_mark(c);
 }
 
 enum class Edit : char { none, substitute, insert, erase };
 
-// The edit distance from hypotheses of one length to a reference, within a band around the diagonal. Rows of words that a hypothesis shares with
-// the one before it, at its beginning, are kept.
+// The edit distance from hypotheses of one length to a reference, within a band around the diagonal. Rows of words that a hypothesis shares
+// with the one before it, at its beginning, are kept.
 class EditDistance {
 public:
     EditDistance(const Words& reference, std::size_t hypothesis_length)
@@ -164,7 +163,8 @@ public:
             for (std::int64_t place = std::max<std::int64_t>(0, start - kFarthestShift);
                  place < std::min(reference_size, start + kFarthestShift + 1) && !exhausted(); ++place)
                 for (std::int64_t length = 1; length <= kMostShiftedWords && start + length <= size && place + length <= reference_size &&
-                                              words[at(start + length - 1)] == reference_[at(place + length - 1)] && !exhausted(); ++length)
+                                              words[at(start + length - 1)] == reference_[at(place + length - 1)] && !exhausted();
+                     ++length)
                     try_shifts(alignment, start, place, length);
         if (!best_) return 0;
         words = std::move(best_words_);
@@ -257,7 +257,9 @@ protected:
     }
 
 private:
-    Characters cased(std::string_view text) const { return settings_.case_sensitive ? characters_of(text) : characters_of(lowercased(text)); }
+    Characters cased(std::string_view text) const {
+        return settings_.case_sensitive ? characters_of(text) : characters_of(lowercased(text));
+    }
 
     static Characters joined(const Characters& line) {
         Characters result;
@@ -305,8 +307,6 @@ const Fields<TerSettings>& TerSettings::fields() {
     return list;
 }
 
-std::unique_ptr<Metric> make_ter(const TerSettings& settings) {
-    return std::make_unique<Ter>(settings);
-}
+std::unique_ptr<Metric> make_ter(const TerSettings& settings) { return std::make_unique<Ter>(settings); }
 
 }  // namespace permille

@@ -6,15 +6,9 @@ namespace permille {
 
 namespace {
 
-bool is_ascii_digit(char32_t c) {
-    return c >= '0' && c <= '9';
-}
-bool is_no_digit(char32_t c) {
-    return !is_ascii_digit(c);
-}
-bool is_point(char32_t c) {
-    return c == '.' || c == ',';
-}
+bool is_ascii_digit(char32_t c) { return c >= '0' && c <= '9'; }
+bool is_no_digit(char32_t c) { return !is_ascii_digit(c); }
+bool is_point(char32_t c) { return c == '.' || c == ','; }
 
 }  // namespace
 
@@ -39,14 +33,16 @@ void replace_entities(Characters& text) {
 
 Characters punctuation_set_apart(std::u32string_view text) {
     return set_apart(text, [](char32_t c) {
-        return (c >= '{' && c <= '~') || (c >= '[' && c <= '`') || (c >= ' ' && c <= '&') || (c >= '(' && c <= '+') || (c >= ':' && c <= '@') || c == '/';
+        return (c >= '{' && c <= '~') || (c >= '[' && c <= '`') || (c >= ' ' && c <= '&') || (c >= '(' && c <= '+') ||
+               (c >= ':' && c <= '@') || c == '/';
     });
 }
 
 Characters points_set_apart(std::u32string_view text) {
     Characters line = part_pairs(text, is_no_digit, is_point, Blank::after_both);
     line = part_pairs(line, is_point, is_no_digit, Blank::before_both);
-    return part_pairs(line, is_ascii_digit, [](char32_t c) { return c == '-'; }, Blank::after_both);
+    return part_pairs(
+        line, is_ascii_digit, [](char32_t c) { return c == '-'; }, Blank::after_both);
 }
 
 }  // namespace permille

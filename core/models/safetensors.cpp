@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <memory>
 #include <optional>
 
@@ -36,6 +35,7 @@ const char* name_of(at::ScalarType type) {
 }
 
 constexpr std::uint64_t kMaxHeader = std::uint64_t{100} << 20;
+constexpr std::uint64_t kMaxElements = std::uint64_t{1} << 50;
 
 [[noreturn]] void damaged(const std::filesystem::path& file, const std::string& what) {
     throw Error(ErrorKind::file, file.string(), what, "the file is damaged or incomplete; fetch it again");
@@ -72,11 +72,12 @@ TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::stri
         const auto type = type_of(entry["dtype"].get<std::string>());
         if (!type) bad("type " + entry["dtype"].get<std::string>() + " is not supported");
         std::vector<std::int64_t> shape;
-        std::uint64_t length = c10::elementSize(*type);
+        std::uint64_t length = c10::elementSize(*type), span = 1;
         for (const auto& size : entry["shape"]) {
             if (!size.is_number_unsigned()) bad("its shape holds something that is not a size");
             const auto value = size.get<std::uint64_t>();
-            if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) bad("its shape is absurd");
+            if (value > kMaxElements / span) bad("its shape is absurd");  // also beside a zero, where no bytes are missing
+            span *= std::max<std::uint64_t>(value, 1);
             if (value != 0 && length > data_length / value) bad("its shape asks for more bytes than the file has");
             length *= value;
             shape.push_back(static_cast<std::int64_t>(value));

@@ -41,6 +41,9 @@ Json read_own(const fs::path& folder) {
         if (!own.is_object() || !own.contains(key)) throw Error(ErrorKind::file, where + "/" + key, "missing", "the adapter is damaged");
     if (!own["format"].is_number_integer() || own["format"].get<int>() != 1)
         throw Error(ErrorKind::unsupported, where + "/format", own["format"].dump() + " is newer than this program reads (1)", "update Permille");
+    for (const char* key : {"name", "fingerprint"})
+        if (!own["base"].is_object() || !own["base"].contains(key) || !own["base"][key].is_string())
+            throw Error(ErrorKind::file, where + "/base", std::string("has no text '") + key + "'", "the adapter is damaged");
     return own;
 }
 
@@ -50,10 +53,10 @@ Attached load_adapter(const fs::path& folder, const BaseModel& base) {
     const Json own = read_own(folder);
     const std::string where = (folder / "permille.json").string();
     const Method& method = find_method_by_id(own["method"].is_string() ? own["method"].get<std::string>() : own["method"].dump(), where + "/method");
-    const std::string expected = own["base"].value("fingerprint", "");
+    const std::string expected = own["base"]["fingerprint"].get<std::string>();
     if (expected != base.fingerprint)
         throw Error(ErrorKind::config, folder.string(),
-                    "was trained on the base '" + own["base"].value("name", "?") + "' (" + expected.substr(0, 12) + "), this one is '" +
+                    "was trained on the base '" + own["base"]["name"].get<std::string>() + "' (" + expected.substr(0, 12) + "), this one is '" +
                         base.folder.filename().string() + "' (" + base.fingerprint.substr(0, 12) + ")",
                     "use the base that it was trained on");
     const Json settings = method.complete(own["settings"]);

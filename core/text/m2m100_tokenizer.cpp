@@ -19,15 +19,14 @@ constexpr const char* kVocabulary = "vocab.json";
 // In tokenizer_config.json of our own bases: the languages that the model was trained on. transformers ignores it.
 constexpr const char* kTrainedLanguages = "permille_languages";
 
-std::string language_token(const std::string& code) {
-    return "__" + code + "__";
-}
+std::string language_token(const std::string& code) { return "__" + code + "__"; }
 
 // transformers knows two lists; tokenizer_config.json says which by "language_codes".
 const std::vector<std::string>& codes_of(const TokenizerFiles& files) {
     static const std::vector<std::string> wmt21{"en", "ha", "is", "ja", "cs", "ru", "zh", "de"};
     const std::string list = files.settings.contains("language_codes") && files.settings["language_codes"].is_string()
-                                 ? files.settings["language_codes"].get<std::string>() : "m2m100";
+                                 ? files.settings["language_codes"].get<std::string>()
+                                 : "m2m100";
     if (list == "m2m100") return m2m100_languages();
     if (list == "wmt21") return wmt21;
     throw Error(ErrorKind::unsupported, files.file("tokenizer_config.json").string() + ", /language_codes", "unknown list '" + list + "'",
@@ -58,7 +57,8 @@ public:
             const std::string token = files.token(name, otherwise);
             const auto found = id_of_.find(token);
             if (found == id_of_.end())
-                throw Error(ErrorKind::file, files.file(kVocabulary).string(), "has no " + name + " '" + token + "'", "copy or download the file again");
+                throw Error(ErrorKind::file, files.file(kVocabulary).string(), "has no " + name + " '" + token + "'",
+                            "copy or download the file again");
             return found->second;
         };
         ids_.bos = named("bos_token", "<s>");
@@ -84,7 +84,8 @@ public:
         if (const auto language = token_of_language_.find(id); language != token_of_language_.end()) return language->second;
         if (const auto found = token_of_.find(id); found != token_of_.end()) return found->second;
         if (const auto* token = added_.token(id)) return *token;
-        throw Error(ErrorKind::usage, "id " + std::to_string(id), "the vocabulary has no such id", "ids go from 0 to " + std::to_string(size_ - 1));
+        throw Error(ErrorKind::usage, "id " + std::to_string(id), "the vocabulary has no such id",
+                    "ids go from 0 to " + std::to_string(size_ - 1));
     }
 
 protected:
@@ -113,18 +114,21 @@ private:
     void read_vocabulary(const fs::path& file) {
         const Json vocabulary = read_json(file);
         if (!vocabulary.is_object() || vocabulary.empty())
-            throw Error(ErrorKind::file, file.string(), "expected a JSON object of pieces and their ids", "copy or download the file again");
+            throw Error(ErrorKind::file, file.string(), "expected a JSON object of pieces and their ids",
+                        "copy or download the file again");
         for (const auto& [token, value] : vocabulary.items()) {
             const std::int64_t id = value.is_number_integer() ? value.get<std::int64_t>() : -1;
-            if (id < 0) throw Error(ErrorKind::file, file.string() + ", '" + token + "'", "expected an id of 0 or more", "copy or download the file again");
+            if (id < 0)
+                throw Error(ErrorKind::file, file.string() + ", '" + token + "'", "expected an id of 0 or more",
+                            "copy or download the file again");
             id_of_.emplace(token, id);
             token_of_.insert_or_assign(id, token);
             size_ = std::max(size_, id + 1);
         }
     }
 
-    // transformers numbers the extra tokens that vocab.json lacks from its end on. For the full list of languages that gives their own ids; for any
-    // other list it does not, and a language code inside a text then has another id than the language. We follow it.
+    // transformers numbers the extra tokens that vocab.json lacks from its end on. For the full list of languages that gives their own ids;
+    // for any other list it does not, and a language code inside a text then has another id than the language. We follow it.
     void note_added_tokens(const TokenizerFiles& files, std::int64_t count) {
         const auto saved = files.added_tokens();
         for (const auto& [id, token] : saved) {
@@ -153,11 +157,11 @@ private:
     }
 
     SentencePieces pieces_;
-    std::unordered_map<std::string, std::int64_t> id_of_;      // vocab.json
-    std::unordered_map<std::int64_t, std::string> token_of_;   // and back
+    std::unordered_map<std::string, std::int64_t> id_of_;     // vocab.json
+    std::unordered_map<std::int64_t, std::string> token_of_;  // and back
     std::unordered_map<std::string, std::int64_t> language_of_token_;
     std::unordered_map<std::int64_t, std::string> token_of_language_;
-    std::vector<std::int64_t> id_of_piece_;                    // by the id that sentencepiece gives
+    std::vector<std::int64_t> id_of_piece_;  // by the id that sentencepiece gives
     AddedTokens added_;
 };
 
@@ -166,24 +170,23 @@ private:
 const std::vector<std::string>& m2m100_languages() {
     static const std::vector<std::string> codes{
         "af", "am", "ar", "ast", "az", "ba", "be", "bg", "bn", "br", "bs", "ca", "ceb", "cs", "cy", "da", "de", "el", "en", "es",
-        "et", "fa", "ff", "fi", "fr", "fy", "ga", "gd", "gl", "gu", "ha", "he", "hi", "hr", "ht", "hu", "hy", "id", "ig", "ilo",
-        "is", "it", "ja", "jv", "ka", "kk", "km", "kn", "ko", "lb", "lg", "ln", "lo", "lt", "lv", "mg", "mk", "ml", "mn", "mr",
-        "ms", "my", "ne", "nl", "no", "ns", "oc", "or", "pa", "pl", "ps", "pt", "ro", "ru", "sd", "si", "sk", "sl", "so", "sq",
-        "sr", "ss", "su", "sv", "sw", "ta", "th", "tl", "tn", "tr", "uk", "ur", "uz", "vi", "wo", "xh", "yi", "yo", "zh", "zu"};
+        "et", "fa", "ff", "fi",  "fr", "fy", "ga", "gd", "gl", "gu", "ha", "he", "hi",  "hr", "ht", "hu", "hy", "id", "ig", "ilo",
+        "is", "it", "ja", "jv",  "ka", "kk", "km", "kn", "ko", "lb", "lg", "ln", "lo",  "lt", "lv", "mg", "mk", "ml", "mn", "mr",
+        "ms", "my", "ne", "nl",  "no", "ns", "oc", "or", "pa", "pl", "ps", "pt", "ro",  "ru", "sd", "si", "sk", "sl", "so", "sq",
+        "sr", "ss", "su", "sv",  "sw", "ta", "th", "tl", "tn", "tr", "uk", "ur", "uz",  "vi", "wo", "xh", "yi", "yo", "zh", "zu"};
     return codes;
 }
 
-std::unique_ptr<Tokenizer> load_m2m100_tokenizer(const TokenizerFiles& files) {
-    return std::make_unique<M2m100Tokenizer>(files);
-}
+std::unique_ptr<Tokenizer> load_m2m100_tokenizer(const TokenizerFiles& files) { return std::make_unique<M2m100Tokenizer>(files); }
 
-SavedVocabulary save_m2m100_tokenizer(const fs::path& folder, const fs::path& sentencepiece_model, const std::vector<std::string>& languages,
-                                      std::int64_t max_length) {
+SavedVocabulary save_m2m100_tokenizer(const fs::path& folder, const fs::path& sentencepiece_model,
+                                      const std::vector<std::string>& languages, std::int64_t max_length) {
     std::vector<ModelLanguage> known;
     for (const auto& code : m2m100_languages()) known.push_back({code, 0});
     Json trained = Json::array();
     for (const auto& known_language : known)  // in the order of the list
-        if (std::any_of(languages.begin(), languages.end(), [&](const auto& code) { return find_language(known, code).code == known_language.code; }))
+        if (std::any_of(languages.begin(), languages.end(),
+                        [&](const auto& code) { return find_language(known, code).code == known_language.code; }))
             trained.push_back(known_language.code);
 
     const SentencePieces pieces(sentencepiece_model);
@@ -194,9 +197,16 @@ SavedVocabulary save_m2m100_tokenizer(const fs::path& folder, const fs::path& se
 
     Json extra = Json::array();
     for (const auto& code : m2m100_languages()) extra.push_back(language_token(code));
-    const Json settings = {{"tokenizer_class", "M2M100Tokenizer"}, {"language_codes", "m2m100"}, {"bos_token", "<s>"}, {"eos_token", "</s>"},
-                           {"sep_token", "</s>"}, {"pad_token", "<pad>"}, {"unk_token", "<unk>"}, {"model_max_length", max_length},
-                           {"additional_special_tokens", extra}, {kTrainedLanguages, trained}};
+    const Json settings = {{"tokenizer_class", "M2M100Tokenizer"},
+                           {"language_codes", "m2m100"},
+                           {"bos_token", "<s>"},
+                           {"eos_token", "</s>"},
+                           {"sep_token", "</s>"},
+                           {"pad_token", "<pad>"},
+                           {"unk_token", "<unk>"},
+                           {"model_max_length", max_length},
+                           {"additional_special_tokens", extra},
+                           {kTrainedLanguages, trained}};
     SavedVocabulary saved;
     saved.size = next + static_cast<std::int64_t>(m2m100_languages().size());
     saved.rows = (saved.size + 7) / 8 * 8;

@@ -16,13 +16,13 @@ namespace permille {
 std::unique_ptr<Tokenizer> load_m2m100_tokenizer(const TokenizerFiles& files);
 
 struct SavedVocabulary {
-    std::int64_t size = 0;      // ids that mean something: pieces, special tokens and languages
-    std::int64_t rows = 0;      // vocab_size of the model: `size` rounded up to a multiple of 8
+    std::int64_t size = 0;  // ids that mean something: pieces, special tokens and languages
+    std::int64_t rows = 0;  // vocab_size of the model: `size` rounded up to a multiple of 8
 };
 
-// Writes vocab.json, sentencepiece.bpe.model and tokenizer_config.json so that transformers' M2M100Tokenizer gives the same ids as ours. The
-// library counts language ids over its own list of 100, whichever of them a model has seen; so all 100 get an id, and `languages` only says which
-// of them the tokenizer offers here. Throws Error(config) for a language that is not among the 100.
+// Writes vocab.json, sentencepiece.bpe.model and tokenizer_config.json so that transformers' M2M100Tokenizer gives the same ids as ours.
+// The library counts language ids over its own list of 100, whichever of them a model has seen; so all 100 get an id, and `languages` only
+// says which of them the tokenizer offers here. Throws Error(config) for a language that is not among the 100.
 SavedVocabulary save_m2m100_tokenizer(const std::filesystem::path& folder, const std::filesystem::path& sentencepiece_model,
                                       const std::vector<std::string>& languages, std::int64_t max_length = 1024);
 

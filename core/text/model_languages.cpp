@@ -60,7 +60,8 @@ Parts parts_of(std::string_view code) {
     return parts;
 }
 
-[[noreturn]] void fail(const std::vector<ModelLanguage>& languages, std::string_view code, const std::vector<const ModelLanguage*>& fitting) {
+[[noreturn]] void fail(const std::vector<ModelLanguage>& languages, std::string_view code,
+                       const std::vector<const ModelLanguage*>& fitting) {
     std::vector<std::string> codes;
     const std::string where = "language '" + std::string(code) + "'";
     if (!fitting.empty()) {

@@ -46,7 +46,8 @@ public:
         }
         mask_id_ = added_.id("<mask>");
         if (languages_.empty())
-            throw Error(ErrorKind::file, files.folder.string(), "the tokenizer's files name no languages", "copy or download the folder again");
+            throw Error(ErrorKind::file, files.folder.string(), "the tokenizer's files name no languages",
+                        "copy or download the folder again");
     }
 
     // As the library's byte-pair tokenizer does it: pieces joined, the first piece without its space, later spaces kept.
@@ -72,7 +73,8 @@ public:
     std::string piece(std::int64_t id) const override {
         if (const auto* token = added_.token(id)) return *token;
         if (id >= kFirstPiece && id < pieces_->size() + kOffset) return pieces_->piece(id - kOffset);
-        throw Error(ErrorKind::usage, "id " + std::to_string(id), "the vocabulary has no such id", "ids go from 0 to " + std::to_string(size_ - 1));
+        throw Error(ErrorKind::usage, "id " + std::to_string(id), "the vocabulary has no such id",
+                    "ids go from 0 to " + std::to_string(size_ - 1));
     }
 
 protected:
@@ -82,7 +84,8 @@ protected:
         for (std::size_t i = 0; i + 1 < parts.size(); ++i)  // <mask> takes the white space before it
             if (parts[i].id < 0 && parts[i + 1].id == mask_id_) {
                 const auto kept = stripped(parts[i].text);
-                parts[i].text = parts[i].text.substr(0, kept.empty() ? 0 : static_cast<std::size_t>(kept.data() + kept.size() - parts[i].text.data()));
+                parts[i].text =
+                    parts[i].text.substr(0, kept.empty() ? 0 : static_cast<std::size_t>(kept.data() + kept.size() - parts[i].text.data()));
             }
         for (const auto& part : parts) {
             if (part.id >= 0) {
@@ -110,8 +113,8 @@ private:
         if (!token.empty() && token[0] != '<') languages_.push_back({token, id});
     }
 
-    // Whether the normalised text ends in a space. sentencepiece drops that space, the library makes a piece of it. Asked by putting letters around
-    // the text, and only where the last character leaves a doubt.
+    // Whether the normalised text ends in a space. sentencepiece drops that space, the library makes a piece of it. Asked by putting
+    // letters around the text, and only where the last character leaves a doubt.
     bool ends_in_space(std::string_view text) const {
         if (!ends_unseen(text)) return false;
         std::string joined;
@@ -130,28 +133,24 @@ private:
 
 const std::vector<std::string>& nllb_languages() {
     static const std::vector<std::string> codes{
-        "ace_Arab", "ace_Latn", "acm_Arab", "acq_Arab", "aeb_Arab", "afr_Latn", "ajp_Arab", "aka_Latn", "amh_Ethi",
-        "apc_Arab", "arb_Arab", "ars_Arab", "ary_Arab", "arz_Arab", "asm_Beng", "ast_Latn", "awa_Deva", "ayr_Latn",
-        "azb_Arab", "azj_Latn", "bak_Cyrl", "bam_Latn", "ban_Latn", "bel_Cyrl", "bem_Latn", "ben_Beng", "bho_Deva",
-        "bjn_Arab", "bjn_Latn", "bod_Tibt", "bos_Latn", "bug_Latn", "bul_Cyrl", "cat_Latn", "ceb_Latn", "ces_Latn",
-        "cjk_Latn", "ckb_Arab", "crh_Latn", "cym_Latn", "dan_Latn", "deu_Latn", "dik_Latn", "dyu_Latn", "dzo_Tibt",
-        "ell_Grek", "eng_Latn", "epo_Latn", "est_Latn", "eus_Latn", "ewe_Latn", "fao_Latn", "pes_Arab", "fij_Latn",
-        "fin_Latn", "fon_Latn", "fra_Latn", "fur_Latn", "fuv_Latn", "gla_Latn", "gle_Latn", "glg_Latn", "grn_Latn",
-        "guj_Gujr", "hat_Latn", "hau_Latn", "heb_Hebr", "hin_Deva", "hne_Deva", "hrv_Latn", "hun_Latn", "hye_Armn",
-        "ibo_Latn", "ilo_Latn", "ind_Latn", "isl_Latn", "ita_Latn", "jav_Latn", "jpn_Jpan", "kab_Latn", "kac_Latn",
-        "kam_Latn", "kan_Knda", "kas_Arab", "kas_Deva", "kat_Geor", "knc_Arab", "knc_Latn", "kaz_Cyrl", "kbp_Latn",
-        "kea_Latn", "khm_Khmr", "kik_Latn", "kin_Latn", "kir_Cyrl", "kmb_Latn", "kon_Latn", "kor_Hang", "kmr_Latn",
-        "lao_Laoo", "lvs_Latn", "lij_Latn", "lim_Latn", "lin_Latn", "lit_Latn", "lmo_Latn", "ltg_Latn", "ltz_Latn",
-        "lua_Latn", "lug_Latn", "luo_Latn", "lus_Latn", "mag_Deva", "mai_Deva", "mal_Mlym", "mar_Deva", "min_Latn",
-        "mkd_Cyrl", "plt_Latn", "mlt_Latn", "mni_Beng", "khk_Cyrl", "mos_Latn", "mri_Latn", "zsm_Latn", "mya_Mymr",
-        "nld_Latn", "nno_Latn", "nob_Latn", "npi_Deva", "nso_Latn", "nus_Latn", "nya_Latn", "oci_Latn", "gaz_Latn",
-        "ory_Orya", "pag_Latn", "pan_Guru", "pap_Latn", "pol_Latn", "por_Latn", "prs_Arab", "pbt_Arab", "quy_Latn",
-        "ron_Latn", "run_Latn", "rus_Cyrl", "sag_Latn", "san_Deva", "sat_Beng", "scn_Latn", "shn_Mymr", "sin_Sinh",
-        "slk_Latn", "slv_Latn", "smo_Latn", "sna_Latn", "snd_Arab", "som_Latn", "sot_Latn", "spa_Latn", "als_Latn",
-        "srd_Latn", "srp_Cyrl", "ssw_Latn", "sun_Latn", "swe_Latn", "swh_Latn", "szl_Latn", "tam_Taml", "tat_Cyrl",
-        "tel_Telu", "tgk_Cyrl", "tgl_Latn", "tha_Thai", "tir_Ethi", "taq_Latn", "taq_Tfng", "tpi_Latn", "tsn_Latn",
-        "tso_Latn", "tuk_Latn", "tum_Latn", "tur_Latn", "twi_Latn", "tzm_Tfng", "uig_Arab", "ukr_Cyrl", "umb_Latn",
-        "urd_Arab", "uzn_Latn", "vec_Latn", "vie_Latn", "war_Latn", "wol_Latn", "xho_Latn", "ydd_Hebr", "yor_Latn",
+        "ace_Arab", "ace_Latn", "acm_Arab", "acq_Arab", "aeb_Arab", "afr_Latn", "ajp_Arab", "aka_Latn", "amh_Ethi", "apc_Arab", "arb_Arab",
+        "ars_Arab", "ary_Arab", "arz_Arab", "asm_Beng", "ast_Latn", "awa_Deva", "ayr_Latn", "azb_Arab", "azj_Latn", "bak_Cyrl", "bam_Latn",
+        "ban_Latn", "bel_Cyrl", "bem_Latn", "ben_Beng", "bho_Deva", "bjn_Arab", "bjn_Latn", "bod_Tibt", "bos_Latn", "bug_Latn", "bul_Cyrl",
+        "cat_Latn", "ceb_Latn", "ces_Latn", "cjk_Latn", "ckb_Arab", "crh_Latn", "cym_Latn", "dan_Latn", "deu_Latn", "dik_Latn", "dyu_Latn",
+        "dzo_Tibt", "ell_Grek", "eng_Latn", "epo_Latn", "est_Latn", "eus_Latn", "ewe_Latn", "fao_Latn", "pes_Arab", "fij_Latn", "fin_Latn",
+        "fon_Latn", "fra_Latn", "fur_Latn", "fuv_Latn", "gla_Latn", "gle_Latn", "glg_Latn", "grn_Latn", "guj_Gujr", "hat_Latn", "hau_Latn",
+        "heb_Hebr", "hin_Deva", "hne_Deva", "hrv_Latn", "hun_Latn", "hye_Armn", "ibo_Latn", "ilo_Latn", "ind_Latn", "isl_Latn", "ita_Latn",
+        "jav_Latn", "jpn_Jpan", "kab_Latn", "kac_Latn", "kam_Latn", "kan_Knda", "kas_Arab", "kas_Deva", "kat_Geor", "knc_Arab", "knc_Latn",
+        "kaz_Cyrl", "kbp_Latn", "kea_Latn", "khm_Khmr", "kik_Latn", "kin_Latn", "kir_Cyrl", "kmb_Latn", "kon_Latn", "kor_Hang", "kmr_Latn",
+        "lao_Laoo", "lvs_Latn", "lij_Latn", "lim_Latn", "lin_Latn", "lit_Latn", "lmo_Latn", "ltg_Latn", "ltz_Latn", "lua_Latn", "lug_Latn",
+        "luo_Latn", "lus_Latn", "mag_Deva", "mai_Deva", "mal_Mlym", "mar_Deva", "min_Latn", "mkd_Cyrl", "plt_Latn", "mlt_Latn", "mni_Beng",
+        "khk_Cyrl", "mos_Latn", "mri_Latn", "zsm_Latn", "mya_Mymr", "nld_Latn", "nno_Latn", "nob_Latn", "npi_Deva", "nso_Latn", "nus_Latn",
+        "nya_Latn", "oci_Latn", "gaz_Latn", "ory_Orya", "pag_Latn", "pan_Guru", "pap_Latn", "pol_Latn", "por_Latn", "prs_Arab", "pbt_Arab",
+        "quy_Latn", "ron_Latn", "run_Latn", "rus_Cyrl", "sag_Latn", "san_Deva", "sat_Beng", "scn_Latn", "shn_Mymr", "sin_Sinh", "slk_Latn",
+        "slv_Latn", "smo_Latn", "sna_Latn", "snd_Arab", "som_Latn", "sot_Latn", "spa_Latn", "als_Latn", "srd_Latn", "srp_Cyrl", "ssw_Latn",
+        "sun_Latn", "swe_Latn", "swh_Latn", "szl_Latn", "tam_Taml", "tat_Cyrl", "tel_Telu", "tgk_Cyrl", "tgl_Latn", "tha_Thai", "tir_Ethi",
+        "taq_Latn", "taq_Tfng", "tpi_Latn", "tsn_Latn", "tso_Latn", "tuk_Latn", "tum_Latn", "tur_Latn", "twi_Latn", "tzm_Tfng", "uig_Arab",
+        "ukr_Cyrl", "umb_Latn", "urd_Arab", "uzn_Latn", "vec_Latn", "vie_Latn", "war_Latn", "wol_Latn", "xho_Latn", "ydd_Hebr", "yor_Latn",
         "yue_Hant", "zho_Hans", "zho_Hant", "zul_Latn"};
     return codes;
 }
@@ -160,7 +159,8 @@ std::unique_ptr<Tokenizer> load_nllb_tokenizer(const TokenizerFiles& files) {
     auto saved = files.added_tokens();
     if (files.has(kPieces)) {
         auto pieces = std::make_unique<SentencePieces>(files.file(kPieces));
-        if (saved.empty() && files.has(kTokenizerJson) && files.extra_tokens().empty()) saved = read_added_tokens(files.file(kTokenizerJson));
+        if (saved.empty() && files.has(kTokenizerJson) && files.extra_tokens().empty())
+            saved = read_added_tokens(files.file(kTokenizerJson));
         return std::make_unique<NllbTokenizer>(files, std::move(pieces), saved);
     }
     if (files.has(kTokenizerJson)) {

@@ -12,9 +12,7 @@ void SetMinLogLevel(int level);
 
 namespace permille {
 
-void silence_sentencepiece() {
-    sentencepiece::logging::SetMinLogLevel(4);
-}
+void silence_sentencepiece() { sentencepiece::logging::SetMinLogLevel(4); }
 
 SentencePieces::SentencePieces(const std::filesystem::path& file) : SentencePieces(read_text(file), file.string()) {}
 
@@ -23,7 +21,8 @@ SentencePieces::SentencePieces(std::string_view serialized, const std::string& w
     silence_sentencepiece();
     const auto status = processor_->LoadFromSerializedProto({serialized.data(), serialized.size()});
     if (serialized.empty() || !status.ok() || processor_->GetPieceSize() == 0)
-        throw Error(ErrorKind::file, where, serialized.empty() ? "is empty, expected a sentencepiece model" : "is not a sentencepiece model, or is damaged",
+        throw Error(ErrorKind::file, where,
+                    serialized.empty() ? "is empty, expected a sentencepiece model" : "is not a sentencepiece model, or is damaged",
                     "copy or download the file again");
     size_ = processor_->GetPieceSize();
     unk_id_ = processor_->unk_id();
@@ -41,21 +40,21 @@ std::int64_t SentencePieces::id(const std::string& piece) const {
     return found == unk_id_ && piece != processor_->IdToPiece(found) ? -1 : found;
 }
 
-bool SentencePieces::is_control(std::int64_t id) const {
-    return processor_->IsControl(static_cast<int>(id));
-}
+bool SentencePieces::is_control(std::int64_t id) const { return processor_->IsControl(static_cast<int>(id)); }
 
 std::vector<int> SentencePieces::encode(std::string_view text) const {
     std::vector<int> ids;
     const auto status = processor_->Encode({text.data(), text.size()}, &ids);
-    if (!status.ok()) throw Error(ErrorKind::file, where_, "cannot encode a text: " + status.ToString(), "check that the model file is complete");
+    if (!status.ok())
+        throw Error(ErrorKind::file, where_, "cannot encode a text: " + status.ToString(), "check that the model file is complete");
     return ids;
 }
 
 std::vector<std::string> SentencePieces::encode_pieces(std::string_view text) const {
     std::vector<std::string> pieces;
     const auto status = processor_->Encode({text.data(), text.size()}, &pieces);
-    if (!status.ok()) throw Error(ErrorKind::file, where_, "cannot encode a text: " + status.ToString(), "check that the model file is complete");
+    if (!status.ok())
+        throw Error(ErrorKind::file, where_, "cannot encode a text: " + status.ToString(), "check that the model file is complete");
     return pieces;
 }
 

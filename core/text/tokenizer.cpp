@@ -29,9 +29,7 @@ std::vector<std::string> Tokenizer::pieces(std::string_view text) const {
     return list;
 }
 
-const ModelLanguage& Tokenizer::language(std::string_view code) const {
-    return find_language(languages_, code);
-}
+const ModelLanguage& Tokenizer::language(std::string_view code) const { return find_language(languages_, code); }
 
 std::vector<std::int64_t> Tokenizer::framed(std::string_view text, Frame frame, std::int64_t limit) const {
     auto inner = encode_text(text);

@@ -47,8 +47,8 @@ public:
     virtual std::string piece(std::int64_t id) const = 0;
 
     const std::vector<ModelLanguage>& languages() const { return languages_; }
-    // The model's own code or an unambiguous other form of it: "de" for de_DE or deu_Latn, "deu" or "de-DE" for de. Throws Error(config) that
-    // lists the codes and names the nearest.
+    // The model's own code or an unambiguous other form of it: "de" for de_DE or deu_Latn, "deu" or "de-DE" for de. Throws Error(config)
+    // that lists the codes and names the nearest.
     const ModelLanguage& language(std::string_view code) const;
     std::int64_t language_id(std::string_view code) const { return language(code).id; }
 

@@ -25,7 +25,8 @@ std::optional<std::string> token_text(const Json& value) {
 }  // namespace
 
 TokenizerFiles::TokenizerFiles(const fs::path& folder_) : folder(folder_) {
-    if (!fs::is_directory(folder)) throw Error(ErrorKind::file, folder.string(), "there is no such model folder", "check the path or the name");
+    if (!fs::is_directory(folder))
+        throw Error(ErrorKind::file, folder.string(), "there is no such model folder", "check the path or the name");
     if (has("config.json")) config = read_object(file("config.json"));
     if (has("tokenizer_config.json")) settings = read_object(file("tokenizer_config.json"));
     // transformers lets the map count only where the tokens' ids are not saved in tokenizer_config.json.
@@ -52,7 +53,8 @@ std::vector<std::string> TokenizerFiles::extra_tokens() const {
         if (!settings.contains(name) || !settings[name].is_array() || settings[name].empty()) continue;
         std::vector<std::string> tokens;
         for (const auto& value : settings[name])
-            if (const auto text = token_text(value); text && std::find(tokens.begin(), tokens.end(), *text) == tokens.end()) tokens.push_back(*text);
+            if (const auto text = token_text(value); text && std::find(tokens.begin(), tokens.end(), *text) == tokens.end())
+                tokens.push_back(*text);
         return tokens;
     }
     return {};
@@ -65,8 +67,8 @@ std::vector<std::pair<std::int64_t, std::string>> TokenizerFiles::added_tokens()
         const auto text = token_text(value);
         const bool is_number = !key.empty() && key.size() < 10 && key.find_first_not_of("0123456789") == std::string::npos;
         if (!text || !is_number)
-            throw Error(ErrorKind::file, file("tokenizer_config.json").string() + ", /added_tokens_decoder/" + key, "expected an id and a token",
-                        "copy or download the file again");
+            throw Error(ErrorKind::file, file("tokenizer_config.json").string() + ", /added_tokens_decoder/" + key,
+                        "expected an id and a token", "copy or download the file again");
         tokens.emplace_back(std::stoll(key), *text);
     }
     std::sort(tokens.begin(), tokens.end());

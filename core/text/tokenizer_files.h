@@ -19,10 +19,10 @@ struct TokenizerFiles {
     explicit TokenizerFiles(const std::filesystem::path& folder);
 
     std::filesystem::path folder;
-    Json config = Json::object();     // config.json
-    Json settings = Json::object();   // tokenizer_config.json and special_tokens_map.json
-    std::string tokenizer_class;      // "M2M100Tokenizer", without a final "Fast"; "" when not said
-    std::string model_type;           // "m2m_100"; "" when not said
+    Json config = Json::object();    // config.json
+    Json settings = Json::object();  // tokenizer_config.json and special_tokens_map.json
+    std::string tokenizer_class;     // "M2M100Tokenizer", without a final "Fast"; "" when not said
+    std::string model_type;          // "m2m_100"; "" when not said
 
     std::filesystem::path file(const std::string& name) const { return folder / name; }
     bool has(const std::string& name) const;

@@ -117,7 +117,8 @@ TokenizerJson read_tokenizer_json(const fs::path& file) {
     const std::string where = file.string();
     const Json model = json.is_object() && json.contains("model") ? json["model"] : Json();
     if (!model.is_object() || model.value("type", Json("")) != "BPE" || !model.contains("vocab") || !model["vocab"].is_object())
-        throw Error(ErrorKind::unsupported, where + ", /model", "expected a byte-pair vocabulary", "use the model's sentencepiece.bpe.model");
+        throw Error(ErrorKind::unsupported, where + ", /model", "expected a byte-pair vocabulary",
+                    "use the model's sentencepiece.bpe.model");
 
     TokenizerJson result;
     result.added_tokens = added_tokens_of(json, where);
@@ -128,13 +129,15 @@ TokenizerJson read_tokenizer_json(const fs::path& file) {
     for (const auto& [token, value] : model["vocab"].items()) {
         const auto id = value.is_number_integer() ? value.get<std::int64_t>() : -1;
         if (id < 0 || id > 10'000'000)
-            throw Error(ErrorKind::file, where + ", /model/vocab/" + token, "expected an id of 0 or more", "copy or download the file again");
+            throw Error(ErrorKind::file, where + ", /model/vocab/" + token, "expected an id of 0 or more",
+                        "copy or download the file again");
         if (id > 3 && added.contains(id)) continue;
         if (static_cast<std::size_t>(id) >= vocabulary.size()) vocabulary.resize(static_cast<std::size_t>(id) + 1);
         vocabulary[static_cast<std::size_t>(id)] = token;
     }
     if (vocabulary.size() < 5 || vocabulary[0] != "<s>" || vocabulary[1] != "<pad>" || vocabulary[2] != "</s>" || vocabulary[3] != "<unk>")
-        throw Error(ErrorKind::unsupported, where + ", /model/vocab", "expected <s>, <pad>, </s>, <unk> first", "use the model's sentencepiece.bpe.model");
+        throw Error(ErrorKind::unsupported, where + ", /model/vocab", "expected <s>, <pad>, </s>, <unk> first",
+                    "use the model's sentencepiece.bpe.model");
 
     const auto scores = scores_of(model);
     constexpr float kLast = -1e8F;  // pieces that no merge makes
@@ -144,7 +147,8 @@ TokenizerJson read_tokenizer_json(const fs::path& file) {
     proto.text(1, piece("</s>", 0, kControl));
     for (std::size_t i = 4; i < vocabulary.size(); ++i) {
         if (vocabulary[i].empty())
-            throw Error(ErrorKind::file, where + ", /model/vocab", "no piece has the id " + std::to_string(i), "copy or download the file again");
+            throw Error(ErrorKind::file, where + ", /model/vocab", "no piece has the id " + std::to_string(i),
+                        "copy or download the file again");
         const auto score = scores.find(vocabulary[i]);
         proto.text(1, piece(vocabulary[i], score != scores.end() ? score->second : kLast, kNormal));
     }

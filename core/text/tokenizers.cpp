@@ -14,9 +14,9 @@ namespace permille {
 namespace {
 
 struct Family {
-    const char* tokenizer_class;                  // as tokenizer_config.json says it
-    const char* model_type;                       // as config.json says it
-    std::vector<const char*> files;               // any of these tells the family when tokenizer_config.json does not
+    const char* tokenizer_class;     // as tokenizer_config.json says it
+    const char* model_type;          // as config.json says it
+    std::vector<const char*> files;  // any of these tells the family when tokenizer_config.json does not
     std::unique_ptr<Tokenizer> (*load)(const TokenizerFiles&);
 };
 
@@ -49,7 +49,8 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_fol
     std::vector<std::string> types;
     for (const auto& family : families()) types.push_back(std::string(family.tokenizer_class) + " (" + family.model_type + ")");
     throw Error(ErrorKind::unsupported, model_folder.string(),
-                "no tokenizer for model_type '" + files.model_type + "', tokenizer_class '" + files.tokenizer_class + "'", "known are " + list_some(types));
+                "no tokenizer for model_type '" + files.model_type + "', tokenizer_class '" + files.tokenizer_class + "'",
+                "known are " + list_some(types));
 }
 
 }  // namespace permille

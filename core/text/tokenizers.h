@@ -8,8 +8,9 @@
 
 namespace permille {
 
-// The tokenizer of a model folder in Hugging Face layout, chosen by tokenizer_config.json's tokenizer_class, else by config.json's model_type and
-// the files that are there. Throws Error(file) for missing or damaged files, Error(unsupported) for a family that is not known here.
+// The tokenizer of a model folder in Hugging Face layout, chosen by tokenizer_config.json's tokenizer_class, else by config.json's
+// model_type and the files that are there. Throws Error(file) for missing or damaged files, Error(unsupported) for a family that is not
+// known here.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_folder);
 
 }  // namespace permille

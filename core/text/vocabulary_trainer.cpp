@@ -43,7 +43,8 @@ const Fields<VocabularySettings>& VocabularySettings::fields() {
     static const Fields<VocabularySettings> list =
         Fields<VocabularySettings>()
             .add("pieces", &VocabularySettings::pieces, "pieces of the vocabulary", {.min = 16, .max = 1000000})
-            .add("character_coverage", &VocabularySettings::character_coverage, "share of all characters that get a piece", {.min = 0.9, .max = 1})
+            .add("character_coverage", &VocabularySettings::character_coverage, "share of all characters that get a piece",
+                 {.min = 0.9, .max = 1})
             .add("byte_fallback", &VocabularySettings::byte_fallback, "write rare characters as bytes")
             .add("longest_line", &VocabularySettings::longest_line, "longer lines are left out", {.min = 1, .unit = "bytes"})
             .add("most_lines", &VocabularySettings::most_lines, "lines to train on at most, evenly picked", {.min = 1});
@@ -61,7 +62,8 @@ void train_vocabulary(const std::vector<std::string>& lines, const VocabularySet
     const auto most = static_cast<std::size_t>(settings.most_lines);
     std::vector<std::size_t> chosen;
     if (usable.size() <= most) chosen = std::move(usable);
-    else for (std::size_t i = 0; i < most; ++i) chosen.push_back(usable[i * usable.size() / most]);
+    else
+        for (std::size_t i = 0; i < most; ++i) chosen.push_back(usable[i * usable.size() / most]);
 
     silence_sentencepiece();
     const std::unordered_map<std::string, std::string> arguments{
@@ -85,7 +87,8 @@ void train_vocabulary(const std::vector<std::string>& lines, const VocabularySet
     const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &model);
     if (!status.ok() || model.empty())
         throw Error(ErrorKind::config, "vocabulary of " + std::to_string(settings.pieces) + " pieces",
-                    "cannot be trained on " + std::to_string(chosen.size()) + " lines: " + status.ToString(), "ask for fewer pieces, or give more text");
+                    "cannot be trained on " + std::to_string(chosen.size()) + " lines: " + status.ToString(),
+                    "ask for fewer pieces, or give more text");
     write_text(output, model);
 }
 

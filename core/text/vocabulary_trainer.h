@@ -11,11 +11,11 @@
 namespace permille {
 
 struct VocabularySettings {
-    std::int64_t pieces = 8000;            // special pieces <unk>, <s>, </s> included
-    double character_coverage = 0.9995;    // share of all characters that get a piece; the rest is <unk>
-    bool byte_fallback = false;            // rare characters as bytes in place of <unk>; M2M-100 has none
-    std::int64_t longest_line = 4000;      // bytes; longer lines are left out
-    std::int64_t most_lines = 2000000;     // evenly picked when there are more
+    std::int64_t pieces = 8000;          // special pieces <unk>, <s>, </s> included
+    double character_coverage = 0.9995;  // share of all characters that get a piece; the rest is <unk>
+    bool byte_fallback = false;          // rare characters as bytes in place of <unk>; M2M-100 has none
+    std::int64_t longest_line = 4000;    // bytes; longer lines are left out
+    std::int64_t most_lines = 2000000;   // evenly picked when there are more
     static const Fields<VocabularySettings>& fields();
 };
 

@@ -60,6 +60,7 @@ Trainer::Trainer(const Seq2Seq& base, Attached& attached, const std::vector<Toke
                  EpochSampler sampler)
     : base_(base), attached_(attached), train_(train), valid_(valid), settings_(settings), learning_rate_(learning_rate), seed_(seed),
       checkpoint_(std::move(checkpoint)), hooks_(std::move(hooks)), batches_(train, settings.batch_tokens, seed, std::move(sampler)) {
+    if (!checkpoint_.empty()) text_hash_ = text_hash();
     for (const at::Tensor& value : attached_.values) {
         first_moments_.push_back(at::zeros_like(value, at::TensorOptions().requires_grad(false)));
         second_moments_.push_back(at::zeros_like(value, at::TensorOptions().requires_grad(false)));
@@ -73,6 +74,17 @@ std::string Trainer::identity() const {
     return sha256(text);
 }
 
+// Of the ids of the training text, in their order.
+std::string Trainer::text_hash() const {
+    std::string bytes;
+    for (const TokenPair& pair : train_)
+        for (const auto* side : {&pair.source, &pair.labels}) {
+            bytes += std::to_string(side->size());
+            bytes.append(reinterpret_cast<const char*>(side->data()), side->size() * sizeof(std::int32_t));
+        }
+    return sha256(bytes);
+}
+
 void Trainer::save_checkpoint() const {
     if (checkpoint_.empty()) return;
     std::vector<std::pair<std::string, at::Tensor>> tensors;
@@ -84,18 +96,18 @@ void Trainer::save_checkpoint() const {
         if (!best_values_.empty()) tensors.emplace_back("best." + name, best_values_[i]);
     }
     Json state = {{"update", update_},       {"position", batches_.position()}, {"best_update", best_update_}, {"without_improvement", without_improvement_},
-                  {"skipped", skipped_},     {"tokens", tokens_},               {"last_loss", last_loss_},     {"seconds", seconds_},
+                  {"skipped", skipped_},     {"validated", validated_},     {"tokens", tokens_},               {"last_loss", std::isfinite(last_loss_) ? last_loss_ : 0.0},     {"seconds", seconds_},
                   {"loss_scale", loss_scale_}, {"adam_steps", step_counts_.empty() ? 0.0 : step_counts_[0].item<double>()}};
-    if (best_loss_) state["best_loss"] = *best_loss_;
+    if (best_loss_ && std::isfinite(*best_loss_)) state["best_loss"] = *best_loss_;
     if (best_bleu_) state["best_bleu"] = *best_bleu_;
-    write_safetensors(checkpoint_, tensors, {{"permille_checkpoint", "1"}, {"identity", identity()}, {"state", state.dump()}});
+    write_safetensors(checkpoint_, tensors, {{"permille_checkpoint", "1"}, {"identity", identity()}, {"text", text_hash_}, {"state", state.dump()}});
 }
 
 bool Trainer::resume() {
     if (checkpoint_.empty() || !std::filesystem::exists(checkpoint_)) return false;
     std::map<std::string, std::string> metadata;
     const TensorMap tensors = read_safetensors(checkpoint_, &metadata);
-    if (metadata["identity"] != identity())
+    if (metadata["identity"] != identity() || (metadata.count("text") && metadata["text"] != text_hash_))
         throw Error(ErrorKind::file, checkpoint_.string(), "is the checkpoint of a run with other settings or data",
                     "start without --resume, or remove the file");
     const Json state = parse_json(metadata["state"], checkpoint_.string());
@@ -121,6 +133,7 @@ bool Trainer::resume() {
     best_update_ = state["best_update"].get<std::int64_t>();
     without_improvement_ = state["without_improvement"].get<std::int64_t>();
     skipped_ = state["skipped"].get<std::int64_t>();
+    validated_ = state.value("validated", std::int64_t{-1});
     tokens_ = state["tokens"].get<std::int64_t>();
     last_loss_ = state["last_loss"].get<double>();
     seconds_ = state["seconds"].get<double>();
@@ -180,7 +193,7 @@ void Trainer::step(double rate) {
                       false, false);
 }
 
-bool Trainer::update() {
+void Trainer::update() {
     const double started = now();
     ++update_;
     std::vector<BatchPlan> batches;
@@ -251,7 +264,6 @@ bool Trainer::update() {
                      window_.seconds / static_cast<double>(window_.updates) * static_cast<double>(settings_.updates - update_)});
         window_ = {};
     }
-    return true;
 }
 
 double Trainer::valid_loss() const {
@@ -270,6 +282,7 @@ double Trainer::valid_loss() const {
 
 void Trainer::validate() {
     if (valid_.empty()) return;
+    validated_ = update_;
     const double loss = valid_loss();
     std::optional<double> bleu;
     if (hooks_.bleu) bleu = hooks_.bleu();
@@ -278,7 +291,7 @@ void Trainer::validate() {
         if (bleu) hooks_.sink({Event::Kind::metric, "valid_bleu", update_, 0, *bleu});
     }
     const bool by_bleu = settings_.select_by == "bleu" && bleu;
-    const bool better = by_bleu ? (!best_bleu_ || *bleu > *best_bleu_) : (!best_loss_ || loss < *best_loss_);
+    const bool better = by_bleu ? (!best_bleu_ || *bleu > *best_bleu_) : std::isfinite(loss) && (!best_loss_ || loss < *best_loss_);
     if (better) {
         const at::NoGradGuard guard;
         best_loss_ = loss;
@@ -295,22 +308,20 @@ void Trainer::validate() {
 TrainingResult Trainer::run(std::stop_token stop) {
     bool stopped = false;
     while (update_ < settings_.updates) {
+        if (settings_.patience > 0 && without_improvement_ >= settings_.patience) {  // also of a run that is resumed after it ended early
+            log_to(hooks_.sink, "stopped early: no improvement in " + std::to_string(without_improvement_) + " validations");
+            break;
+        }
         if (stop.stop_requested()) {
             stopped = true;
             break;
         }
         update();
         const bool last = update_ == settings_.updates;
-        if (!last && settings_.validate_every > 0 && update_ % settings_.validate_every == 0) {
-            validate();
-            if (settings_.patience > 0 && without_improvement_ >= settings_.patience) {
-                log_to(hooks_.sink, "stopped early: no improvement in " + std::to_string(without_improvement_) + " validations");
-                break;
-            }
-        }
+        if (!last && settings_.validate_every > 0 && update_ % settings_.validate_every == 0) validate();
         if (!last && settings_.checkpoint_every > 0 && update_ % settings_.checkpoint_every == 0) save_checkpoint();
     }
-    if (!stopped && !(best_update_ == update_ && update_ > 0)) validate();
+    if (!stopped && validated_ != update_) validate();
     save_checkpoint();
     if (!stopped && !best_values_.empty()) attached_.set_values(best_values_);
     TrainingResult result;

@@ -65,11 +65,12 @@ private:
         std::int64_t labels = 0, tokens = 0;
     };
     UpdateSums forward_backward(const std::vector<BatchPlan>& batches, std::int64_t update, std::int64_t pieces);
-    bool update();  // false: early stop reached
+    void update();
     void step(double rate);
     void validate();
     void save_checkpoint() const;
     std::string identity() const;
+    std::string text_hash() const;
 
     const Seq2Seq& base_;
     Attached& attached_;
@@ -81,9 +82,10 @@ private:
     std::filesystem::path checkpoint_;
     TrainerHooks hooks_;
     BatchSequence batches_;
+    std::string text_hash_;  // with a checkpoint only
 
     std::vector<at::Tensor> first_moments_, second_moments_, step_counts_, best_values_;
-    std::int64_t update_ = 0, best_update_ = 0, without_improvement_ = 0, skipped_ = 0, skipped_in_row_ = 0, tokens_ = 0;
+    std::int64_t update_ = 0, best_update_ = 0, without_improvement_ = 0, skipped_ = 0, skipped_in_row_ = 0, tokens_ = 0, validated_ = -1;
     std::optional<double> best_loss_, best_bleu_;
     double last_loss_ = 0, seconds_ = 0, loss_scale_ = 65536;
     struct Window {

@@ -1,4 +1,4 @@
-// A whole study by command line, on the bundled base and a corpus of some hundred lines: recorded, interrupted, continued, shown.
+// A whole study by command line, on the tests' own base and a corpus of some hundred lines: recorded, interrupted, continued, shown.
 #include <signal.h>
 
 #include <stdexcept>
@@ -10,7 +10,7 @@
 namespace permille::test {
 namespace {
 
-const std::string kBase = "permille-small";
+const std::string kBase = PERMILLE_TESTS_DIR "/support/tiny-base";
 
 // A data folder with one corpus, "toy", and studies beside it.
 class Workplace {
@@ -50,7 +50,7 @@ private:
 
 std::string small_study(const std::string& methods, int updates) {
     return "study: toy\nbases: [" + kBase + "]\npairs: [{corpus: toy, source: it, target: en}]\nmethods: " + methods +
-           "\nbudgets: [1%]\ntraining: {updates: " + std::to_string(updates) +
+           "\nbudgets: [3%]\ntraining: {updates: " + std::to_string(updates) +
            ", warmup_updates: 2, batch_tokens: 200, validate_every: 0, valid_sentences: 4, checkpoint_every: 0}\n"
            "decoding: {beam_size: 1, max_length: 20}\nevaluation: {test_sentences: 4}\n";
 }
@@ -112,6 +112,11 @@ TEST_CASE("Ctrl-C keeps what is done and the same command continues", "[cli]") {
     REQUIRE(runs.size() == 2);
     CHECK(runs[1].at("status") == "interrupted");
     CHECK(runs[0].at("status") == "finished");
+    // The second time from where it was: the updates before are not done again, and the untouched base is not evaluated again.
+    const Ran again = place.run({"run", file, "--threads", "1"}, {.signal = SIGTERM, .signal_when = "training"});
+    CHECK(again.code == 130);
+    CHECK(again.err.find("continues from its checkpoint") != std::string::npos);
+    CHECK(again.err.find("untouched") == std::string::npos);
 }
 
 TEST_CASE("mistakes in a study are named with their line", "[cli]") {

@@ -81,7 +81,7 @@ QVariant BudgetModel::data(const QModelIndex& index, int role) const {
                     if (row.status == Status::pending) return u"…"_s;
                     if (row.status == Status::failed) return tr("not known");
                     if (row.status == Status::out_of_reach && answer.min_percent && answer.max_percent)
-                        return tr("reaches %1 to %2").arg(shown_percent(*answer.min_percent), shown_percent(*answer.max_percent));
+                        return tr("only %1 – %2").arg(shown_percent(*answer.min_percent), shown_percent(*answer.max_percent));
                     return refused ? tr("out of reach") : solved_size(row.reply);
                 case trainable: return row.status == Status::solved ? shown_count(answer.trainable) : QString();
                 case percent: return row.status == Status::solved ? shown_percent(answer.percent_base) : QString();
@@ -112,7 +112,9 @@ QVariant BudgetModel::data(const QModelIndex& index, int role) const {
 }
 
 QVariant BudgetModel::headerData(int section, Qt::Orientation orientation, int role) const {
-    if (orientation != Qt::Horizontal || role != Qt::DisplayRole) return {};
+    if (orientation != Qt::Horizontal) return {};
+    if (role == Qt::TextAlignmentRole) return QVariant((section == method || section == size ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter);
+    if (role != Qt::DisplayRole) return {};
     switch (section) {
         case method: return tr("Method");
         case budget: return tr("Budget");

@@ -49,8 +49,10 @@ QVariant ResultsModel::data(const QModelIndex& index, int role) const {
 }
 
 QVariant ResultsModel::headerData(int section, Qt::Orientation orientation, int role) const {
-    if (orientation != Qt::Horizontal || role != Qt::DisplayRole || section >= columnCount()) return {};
-    return text(table_.columns[columns_[static_cast<std::size_t>(section)]].title);
+    if (orientation != Qt::Horizontal || section >= columnCount()) return {};
+    const Column& column = table_.columns[columns_[static_cast<std::size_t>(section)]];
+    if (role == Qt::TextAlignmentRole) return QVariant((column.kind == ColumnKind::text ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter);
+    return role == Qt::DisplayRole ? QVariant(text(column.title)) : QVariant();
 }
 
 }  // namespace permille::ui

@@ -52,6 +52,18 @@ QString remaining(const RunRow& run) {
     return run.progress.eta_seconds >= 0 ? u"%1 left"_s.arg(shown_duration(run.progress.eta_seconds)) : QString();
 }
 
+bool is_number(int column) {
+    switch (column) {
+        case RunsModel::budget:
+        case RunsModel::trainable:
+        case RunsModel::sentences:
+        case RunsModel::seed:
+        case RunsModel::score:
+        case RunsModel::time: return true;
+        default: return false;
+    }
+}
+
 bool same(const RunRow& a, const RunRow& b) {
     const auto score = [](const RunRow& run) { return run.score ? run.score->score : -1e300; };
     return a.id == b.id && a.state == b.state && a.reason == b.reason && a.progress.doing == b.progress.doing && a.progress.done == b.progress.done &&
@@ -179,16 +191,7 @@ QVariant RunsModel::data(const QModelIndex& index, int role) const {
         }
         case Qt::DecorationRole: return column == state ? QVariant(dot(run.state)) : QVariant();
         case Qt::TextAlignmentRole:
-            switch (column) {
-                case id:
-                case budget:
-                case trainable:
-                case sentences:
-                case seed:
-                case score:
-                case time: return QVariant(Qt::AlignRight | Qt::AlignVCenter);
-                default: return QVariant(Qt::AlignLeft | Qt::AlignVCenter);
-            }
+            return QVariant((is_number(column) ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter);
         case sort_role: return sortable(run, column);
         case id_role: return static_cast<qlonglong>(run.id);
         case state_role: return static_cast<int>(run.state);
@@ -208,7 +211,7 @@ QVariant RunsModel::data(const QModelIndex& index, int role) const {
 
 QVariant RunsModel::headerData(int section, Qt::Orientation orientation, int role) const {
     if (orientation != Qt::Horizontal) return {};
-    if (role == Qt::TextAlignmentRole) return QVariant(Qt::AlignLeft | Qt::AlignVCenter);
+    if (role == Qt::TextAlignmentRole) return QVariant((is_number(section) ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter);
     if (role != Qt::DisplayRole) return {};
     switch (section) {
         case id: return tr("Run");

@@ -35,7 +35,8 @@ QVariant TranslationsModel::data(const QModelIndex& index, int role) const {
 
 QVariant TranslationsModel::headerData(int section, Qt::Orientation orientation, int role) const {
     if (role == Qt::DisplayRole && orientation == Qt::Vertical) return section + 1;
-    if (role != Qt::DisplayRole) return {};
+    if (role == Qt::TextAlignmentRole && orientation == Qt::Horizontal) return QVariant(Qt::AlignLeft | Qt::AlignVCenter);
+    if (role != Qt::DisplayRole || orientation != Qt::Horizontal) return {};
     switch (section) {
         case source: return tr("Source");
         case reference: return tr("Reference");

@@ -12,6 +12,7 @@
 #include <QMenuBar>
 #include <QMessageBox>
 #include <QProgressBar>
+#include <QPushButton>
 #include <QSettings>
 #include <QStackedWidget>
 #include <QStatusBar>
@@ -19,6 +20,7 @@
 #include <QToolButton>
 #include <QUrl>
 #include <algorithm>
+#include <utility>
 
 #include "core/base/files.h"
 #include "ui/bridge/text.h"
@@ -271,7 +273,10 @@ void MainWindow::makeStatusBar() {
     database_label_ = new QLabel;
     database_label_->setProperty("muted", true);
     database_label_->setAccessibleName(tr("Database"));
-    statusBar()->addWidget(state_);
+    state_->setContentsMargins(8, 3, 8, 3);
+    eta_->setContentsMargins(4, 3, 8, 3);
+    database_label_->setContentsMargins(4, 3, 10, 3);
+    statusBar()->addWidget(state_, 1);
     statusBar()->addPermanentWidget(progress_);
     statusBar()->addPermanentWidget(eta_);
     statusBar()->addPermanentWidget(database_label_);
@@ -330,6 +335,31 @@ bool MainWindow::openStudy(const std::filesystem::path& file) {
     return true;
 }
 
+void MainWindow::openStoredStudy(const std::string& name, std::optional<PageId> page) {
+    wanted_study_ = name;
+    wanted_page_ = page;
+    if (page) showPage(*page);
+    if (snapshot_) showStoredStudy();
+}
+
+void MainWindow::showStoredStudy() {
+    const std::string name = std::exchange(wanted_study_, {});
+    std::vector<std::string> names;
+    for (const auto& study : snapshot_->studies) {
+        names.push_back(study.name);
+        if (study.name != name) continue;
+        study_page_->show(study);
+        chart_page_->showStudy(text(name));
+        const bool scored = std::any_of(snapshot_->runs.begin(), snapshot_->runs.end(),
+                                        [&](const RunRow& run) { return run.spec.study == name && run.state == RunState::finished && run.score; });
+        if (!wanted_page_ && scored) showPage(PageId::chart);
+        return;
+    }
+    const std::string near = nearest(name, names);
+    showProblem({ErrorKind::config, text(snapshot_->file), tr("there is no study “%1”").arg(text(name)),
+                 near.empty() ? tr("give a file, or one of the studies in this database: %1").arg(text(list_some(names))) : tr("did you mean “%1”?").arg(text(near))});
+}
+
 void MainWindow::showPage(PageId id) {
     page_ = id;
     welcome_done_ = welcome_done_ || snapshot_;
@@ -349,6 +379,10 @@ void MainWindow::showProblem(const Problem& problem) { banner_->showProblem(prob
 void MainWindow::receive(const SnapshotPtr& snapshot) {
     snapshot_ = snapshot;
     for (Page* page : std::initializer_list<Page*>{welcome_page_, study_page_, runs_page_, chart_page_, results_page_}) page->setSnapshot(snapshot);
+    if (!wanted_study_.empty()) {
+        welcome_done_ = true;
+        showStoredStudy();
+    }
     // An empty database is greeted once, unless a study was opened or a page chosen already.
     if (!welcome_done_) {
         welcome_done_ = true;
@@ -491,11 +525,9 @@ void MainWindow::ask(const QString& question, const QString& yes, const std::fun
     }
     auto* box = new QMessageBox(QMessageBox::Question, tr("Permille"), question, QMessageBox::Cancel, this);
     box->setAttribute(Qt::WA_DeleteOnClose);
-    auto* agree = box->addButton(yes, QMessageBox::AcceptRole);
+    QAbstractButton* agree = box->addButton(yes, QMessageBox::AcceptRole);
     box->setDefaultButton(QMessageBox::Cancel);
-    connect(box, &QMessageBox::buttonClicked, this, [agree, then](QAbstractButton* button) {
-        if (button == agree) then();
-    });
+    connect(agree, &QAbstractButton::clicked, this, then);
     box->open();
 }
 

@@ -4,6 +4,7 @@
 #include <QMainWindow>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "ui/bridge/run_controller.h"
@@ -47,6 +48,9 @@ public:
 
     void openDatabase(const std::filesystem::path& file);
     bool openStudy(const std::filesystem::path& file);
+    // A study that the database holds: into the form, and this page, or without one the chart when there are results. Waits until the database
+    // has been read.
+    void openStoredStudy(const std::string& name, std::optional<PageId> page = {});
     void showPage(PageId page);
     void showProblem(const Problem& problem);
     // Everything on the visible page has been read and worked out.
@@ -84,6 +88,7 @@ private:
     void resumeStudy(const QString& name);
     void fillResumeMenu();
     void copyCommand();
+    void showStoredStudy();
     // Runs `then` at once, or after the user has agreed to lose changes.
     void unlessModified(const std::function<void()>& then);
     void ask(const QString& question, const QString& yes, const std::function<void()>& then);
@@ -100,6 +105,8 @@ private:
     SnapshotPtr snapshot_;
     std::filesystem::path database_;
     PageId page_ = PageId::study;
+    std::string wanted_study_;  // stands in the database, which is still being read
+    std::optional<PageId> wanted_page_;
     bool welcome_done_ = false, close_when_done_ = false, close_agreed_ = false;
     Theme theme_ = Theme::system;
 

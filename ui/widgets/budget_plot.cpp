@@ -1,6 +1,5 @@
 #include "ui/widgets/budget_plot.h"
 
-
 #include <QToolTip>
 #include <QVBoxLayout>
 

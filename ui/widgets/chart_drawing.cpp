@@ -1,11 +1,11 @@
 #include "ui/widgets/chart_drawing.h"
-#include "ui/widgets/custom_plot.h"
-
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+
+#include "ui/widgets/custom_plot.h"
 
 namespace permille::ui {
 
@@ -37,7 +37,7 @@ protected:
 };
 
 QCPScatterStyle scatter(int style, const QColor& colour, const QColor& rim, double size) {
-    static const QCPScatterStyle::ScatterShape shapes[] = {QCPScatterStyle::ssDisc,    QCPScatterStyle::ssSquare,
+    static const QCPScatterStyle::ScatterShape shapes[] = {QCPScatterStyle::ssCircle,  QCPScatterStyle::ssSquare,
                                                            QCPScatterStyle::ssTriangle, QCPScatterStyle::ssDiamond,
                                                            QCPScatterStyle::ssTriangleInverted, QCPScatterStyle::ssCross,
                                                            QCPScatterStyle::ssPlus,    QCPScatterStyle::ssStar};
@@ -103,6 +103,8 @@ void ChartDrawing::draw(const ChartData& data, const ChartStyle& style, int widt
             for (const auto& point : series.points) log_x_ = log_x_ && point.x > 0;
 
     const int columns = columns_for(data_.panels.size(), width);
+    ChartStyle fitted = style;
+    if (width / columns < 340) fitted.marker_pixels = 7;
     const int rows = static_cast<int>((data_.panels.size() + static_cast<std::size_t>(columns) - 1) / static_cast<std::size_t>(columns));
     auto* grid = new QCPLayoutGrid;
     grid->setRowSpacing(10);
@@ -112,14 +114,14 @@ void ChartDrawing::draw(const ChartData& data, const ChartStyle& style, int widt
     for (std::size_t i = 0; i < data_.panels.size(); ++i) {
         auto* rect = new QCPAxisRect(&plot_, true);
         grid->addElement(static_cast<int>(i) / columns, static_cast<int>(i) % columns, rect);
-        draw_panel(*rect, data_.panels[i], style);
+        draw_panel(*rect, data_.panels[i], fitted);
         // A title per axis would repeat itself: only the outer panels have one.
         rect->axis(QCPAxis::atBottom)->setLabel(static_cast<int>(i) / columns == rows - 1 || i + static_cast<std::size_t>(columns) >= data_.panels.size()
                                                     ? data_.x_title
                                                     : QString());
         rect->axis(QCPAxis::atLeft)->setLabel(static_cast<int>(i) % columns == 0 ? data_.y_title : QString());
     }
-    draw_legend(style, width);
+    draw_legend(fitted, width);
     if (!data_.note.isEmpty()) {
         QFont font = plot_.font();
         font.setPixelSize(style.font_pixels - 2);
@@ -205,8 +207,9 @@ void ChartDrawing::draw_panel(QCPAxisRect& rect, const ChartPanel& panel, const 
     }
     if (x_low > x_high) x_low = 0.1, x_high = 10;
     if (y_low > y_high) y_low = 0, y_high = 1;
-    const double y_margin = std::max(0.5, (y_high - y_low) * 0.1);
-    Ranges ranges{&rect, 0, 0, std::max(0.0, y_low - y_margin), y_high + y_margin};
+    // Above there is room for the words at a reference line.
+    const double y_margin = std::max(0.5, (y_high - y_low) * 0.08);
+    Ranges ranges{&rect, 0, 0, std::max(0.0, y_low - y_margin), y_high + y_margin * (panel.references.empty() ? 1 : 2)};
     if (log_x_) {
         // At least a third of a decade, so that one point alone has an axis too.
         const double spread = std::max(0.17, 0.08 * std::log10(x_high / x_low));
@@ -249,7 +252,7 @@ void ChartDrawing::draw_series(QCPAxisRect& rect, const ChartSeries& series, con
     auto* graph = new QCPGraph(rect.axis(QCPAxis::atBottom), rect.axis(QCPAxis::atLeft));
     graph->setName(series.name);
     graph->setPen(QPen(colour, 1.8));
-    graph->setScatterStyle(scatter(series.style, colour, style.background, 10));
+    graph->setScatterStyle(scatter(series.style, colour, style.background, style.marker_pixels));
     graph->setData(xs, ys);
     graph->setSelectable(QCP::stNone);
     if (bars) {
@@ -262,7 +265,7 @@ void ChartDrawing::draw_series(QCPAxisRect& rect, const ChartSeries& series, con
         pale.setAlphaF(0.75f);
         errors->setPen(QPen(pale, 1.2));
         errors->setWhiskerWidth(7);
-        errors->setSymbolGap(8);
+        errors->setSymbolGap(style.marker_pixels - 2);
         errors->setSelectable(QCP::stNone);
     }
     for (const auto& point : series.points) marks_.push_back({&rect, &point, false});
@@ -292,7 +295,7 @@ void ChartDrawing::draw_reference(QCPAxisRect& rect, const ChartReference& refer
     label->position->setTypeX(QCPItemPosition::ptAxisRectRatio);
     label->position->setTypeY(QCPItemPosition::ptPlotCoords);
     label->position->setCoords(0.012, reference.point.y);
-    label->setPositionAlignment(Qt::AlignLeft | (full ? Qt::AlignBottom : Qt::AlignTop));
+    label->setPositionAlignment(Qt::AlignLeft | Qt::AlignBottom);
     label->setPadding(QMargins(0, 2, 0, 2));
     label->setText(u"%1 %2"_s.arg(reference.name).arg(reference.point.y, 0, 'f', 1));
     QFont font = plot_.font();
@@ -329,9 +332,12 @@ void ChartDrawing::draw_legend(const ChartStyle& style, int width) {
     int widest = 0;
     for (const auto& [key, entry] : entries) widest = std::max(widest, metrics.horizontalAdvance(entry.first));
     const int each = widest + 26 + 14 + 16;
-    legend->setWrap(std::clamp((width - 20) / each, 1, static_cast<int>(entries.size())));
+    const int columns = std::clamp((width - 20) / each, 1, static_cast<int>(entries.size()));
+    legend->setWrap(columns);
     for (const auto& [key, entry] : entries) legend->addItem(new QCPPlottableLegendItem(legend, entry.second));
-    legend->setMargins(QMargins(4, 2, 4, 2));
+    // Entries would spread over the whole width: keep them together in the middle.
+    const int side = std::max(4, (width - columns * each) / 2);
+    legend->setMargins(QMargins(side, 2, side, 2));
     plot_.plotLayout()->setRowStretchFactor(1, 0.001);
 }
 

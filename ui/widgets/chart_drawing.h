@@ -18,7 +18,7 @@ namespace permille::ui {
 struct ChartStyle {
     QColor background, text, muted, grid, frame;
     std::vector<QColor> series;
-    int font_pixels = 12;
+    int font_pixels = 12, marker_pixels = 10;
     static ChartStyle light();
     static ChartStyle dark();
     // Light or dark, whichever goes with the palette; with its own background.

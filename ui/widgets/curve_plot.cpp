@@ -1,6 +1,5 @@
 #include "ui/widgets/curve_plot.h"
 
-
 #include <QVBoxLayout>
 #include <algorithm>
 #include <cmath>
@@ -33,6 +32,13 @@ CurvePlot::CurvePlot(QWidget* parent) : QWidget(parent), plot_(new QCustomPlot(t
     layout->addWidget(plot_);
     setAccessibleName(tr("Loss and validation BLEU by update"));
     plot_->setInteractions(QCP::iRangeDrag | QCP::iRangeZoom);
+    // Above the curves: wherever it stood among them, it would hide one.
+    plot_->plotLayout()->insertRow(0);
+    plot_->plotLayout()->addElement(0, 0, plot_->legend);
+    plot_->plotLayout()->setRowStretchFactor(0, 0.001);
+    plot_->legend->setFillOrder(QCPLayoutGrid::foColumnsFirst);
+    plot_->legend->setBorderPen(Qt::NoPen);
+    plot_->legend->setBrush(Qt::NoBrush);
     plot_->axisRect()->setRangeDrag(Qt::Horizontal);
     plot_->axisRect()->setRangeZoom(Qt::Horizontal);
     connect(plot_, &QCustomPlot::mouseDoubleClick, this, [this] { redraw(); });
@@ -92,17 +98,13 @@ void CurvePlot::redraw() {
         graph->setSelectable(QCP::stNone);
         // Validations are few: their points are marked, so that one alone can be seen.
         if (curve.colour > 0 || steps.size() < 3)
-            graph->setScatterStyle(QCPScatterStyle(curve.right_axis ? QCPScatterStyle::ssSquare : QCPScatterStyle::ssDisc, colour, colour, 6));
+            graph->setScatterStyle(QCPScatterStyle(curve.right_axis ? QCPScatterStyle::ssSquare : QCPScatterStyle::ssCircle, colour, colour, 6));
     }
     plot_->yAxis2->setVisible(right);
     plot_->yAxis2->setLabel(right ? tr("BLEU") : QString());
     plot_->legend->setVisible(any);
     plot_->legend->setFont(font);
     plot_->legend->setTextColor(style.text);
-    QColor backing = style.background;
-    backing.setAlphaF(0.8f);
-    plot_->legend->setBrush(backing);
-    plot_->legend->setBorderPen(QPen(style.grid, 1));
     if (any) {
         plot_->rescaleAxes();
         for (auto* axis : {plot_->yAxis, plot_->yAxis2})

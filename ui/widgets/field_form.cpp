@@ -53,12 +53,11 @@ QString tip_of(const Field& field) {
 
 }  // namespace
 
-FieldForm::FieldForm(std::vector<Field> fields, QWidget* parent) : QWidget(parent) {
-    auto* grid = new QGridLayout(this);
-    grid->setContentsMargins(0, 0, 0, 0);
-    grid->setHorizontalSpacing(12);
-    grid->setVerticalSpacing(6);
-    grid->setColumnStretch(1, 1);
+FieldForm::FieldForm(std::vector<Field> fields, QWidget* parent) : QWidget(parent), grid_(new QGridLayout(this)) {
+    grid_->setContentsMargins(0, 0, 0, 0);
+    grid_->setHorizontalSpacing(12);
+    grid_->setVerticalSpacing(6);
+    grid_->setColumnStretch(1, 1);
     for (auto& field : fields) {
         Row row;
         row.field = std::move(field);
@@ -80,9 +79,10 @@ FieldForm::FieldForm(std::vector<Field> fields, QWidget* parent) : QWidget(paren
         row.editor->setToolTip(tip);
         row.editor->setAccessibleName(shown_name(row.field.name));
         row.editor->setAccessibleDescription(text(row.field.help));
-        grid->addWidget(row.label, line, 0);
-        grid->addWidget(row.editor, line, 1);
-        grid->addWidget(row.reset, line, 2);
+        // Line 0 is that of setFirstRow().
+        grid_->addWidget(row.label, line + 1, 0);
+        grid_->addWidget(row.editor, line + 1, 1);
+        grid_->addWidget(row.reset, line + 1, 2);
         const auto index = static_cast<std::size_t>(line);
         connect(row.reset, &QToolButton::clicked, this, [this, index] {
             setEditor(rows_[index], rows_[index].optional ? Json() : rows_[index].field.default_value);
@@ -120,6 +120,14 @@ QWidget* FieldForm::makeEditor(const Field& field) {
         return spin;
     }
     return new QLineEdit;
+}
+
+void FieldForm::setFirstRow(const QString& label, QWidget* editor) {
+    auto* words = new QLabel(label);
+    words->setBuddy(editor);
+    grid_->addWidget(words, 0, 0);
+    grid_->addWidget(editor, 0, 1);
+    if (!rows_.empty()) setTabOrder(editor, rows_.front().editor);
 }
 
 void FieldForm::setOptional(const std::string& field, const QString& placeholder) {

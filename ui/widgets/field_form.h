@@ -25,6 +25,9 @@ public:
     // empty. Call it before setValues().
     void setOptional(const std::string& field, const QString& placeholder);
 
+    // A row above the fields for an editor of the caller's own; values() does not ask it.
+    void setFirstRow(const QString& label, QWidget* editor);
+
     // What differs from the defaults, checked; throws Error(config) for an entry that is out of range, its where beginning with `where`.
     Json values(const std::string& where) const;
     // The first wrong entry, empty when all are right.
@@ -55,6 +58,7 @@ private:
     void judge(std::size_t index);
     void edited(std::size_t index);
 
+    QGridLayout* grid_;
     std::vector<Row> rows_;
     bool setting_ = false;
 };

@@ -1,6 +1,5 @@
 #include "ui/widgets/render_chart.h"
 
-
 #include <QBuffer>
 #include <QPdfWriter>
 #include <QSvgGenerator>

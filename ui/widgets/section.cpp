@@ -8,16 +8,19 @@
 namespace permille::ui {
 
 Section::Section(const QString& title, QWidget* content, QWidget* parent)
-    : QFrame(parent), title_(new QToolButton), note_(new QLabel), content_(content) {
+    : QFrame(parent), heading_(new QLabel(title)), title_(new QToolButton), note_(new QLabel), content_(content) {
     setProperty("card", true);
+    heading_->setProperty("heading", true);
     title_->setText(title);
     title_->setProperty("heading", true);
-    title_->setToolButtonStyle(Qt::ToolButtonTextOnly);
+    title_->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
     title_->setAutoRaise(true);
-    title_->setFocusPolicy(Qt::NoFocus);
+    title_->setCheckable(true);
+    title_->hide();
     note_->setProperty("muted", true);
     auto* head = new QHBoxLayout;
     head->setContentsMargins(0, 0, 0, 0);
+    head->addWidget(heading_);
     head->addWidget(title_);
     head->addStretch(1);
     head->addWidget(note_);
@@ -29,9 +32,9 @@ Section::Section(const QString& title, QWidget* content, QWidget* parent)
 }
 
 void Section::setFoldable(bool open) {
-    title_->setCheckable(true);
+    heading_->hide();
+    title_->show();
     title_->setFocusPolicy(Qt::TabFocus);
-    title_->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
     connect(title_, &QToolButton::toggled, this, [this](bool checked) {
         title_->setArrowType(checked ? Qt::DownArrow : Qt::RightArrow);
         content_->setVisible(checked);
@@ -44,7 +47,7 @@ void Section::setFoldable(bool open) {
 void Section::setNote(const QString& note) { note_->setText(note); }
 
 void Section::setOpen(bool open) {
-    if (title_->isCheckable()) title_->setChecked(open);
+    title_->setChecked(open);
 }
 
 }  // namespace permille::ui

@@ -5,7 +5,6 @@
 
 class QLabel;
 class QToolButton;
-class QVBoxLayout;
 
 namespace permille::ui {
 
@@ -20,7 +19,8 @@ public:
     void setOpen(bool open);
 
 private:
-    QToolButton* title_;
+    QLabel* heading_;
+    QToolButton* title_;  // instead of the heading where the section can be folded
     QLabel* note_;
     QWidget* content_;
 };

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <ostream>
 #include <thread>
 
@@ -51,6 +53,73 @@ std::vector<RunRow> runs_in(const Options& options, const std::string& study, co
     return Store(options.database).runs(filter);
 }
 
+// What the study is doing, out of the database: there every worker says how far it is, those of other processes too.
+class StudyProgress {
+public:
+    StudyProgress(const Options& options, std::string study, std::int64_t jobs)
+        : store_(options.database, Store::Open::existing), study_(std::move(study)), jobs_(std::max<std::int64_t>(1, jobs)) {}
+
+    void show(Console& console) {
+        const auto version = store_.data_version();
+        if (version == version_) return;
+        version_ = version;
+        RunFilter filter;
+        filter.study = study_;
+        const auto runs = store_.runs(filter);
+        std::size_t done = 0;
+        std::string key, doing;
+        for (const auto& run : runs) {
+            if (run.state == RunState::finished || run.state == RunState::failed || run.state == RunState::skipped || run.state == RunState::cancelled) ++done;
+            if (run.state != RunState::running) continue;
+            key += std::to_string(run.id) + run.progress.doing;
+            doing += "; " + short_label(run) + (run.progress.doing.empty() ? "" : ": " + run.progress.doing);
+            if (run.progress.total > 0) doing += " " + shown_count(run.progress.done) + " of " + shown_count(run.progress.total);
+        }
+        if (doing.empty()) return;
+        const double remains = remaining(runs);
+        console.show_status(key, std::to_string(done) + " of " + std::to_string(runs.size()) + " runs" + doing +
+                                     (remains >= 0 ? "; ETA " + shown_duration(remains) : ""));
+    }
+
+private:
+    static std::string short_label(const RunRow& run) {
+        return run.spec.pair() + " " + (run.spec.method == "none" ? "untouched" : run.spec.method) +
+               (run.spec.budget_percent ? " " + format_budget(*run.spec.budget_percent) : "");
+    }
+
+    // A run that is still to come takes as long as finished ones of its method did, or as the average; -1 as long as there is nothing to go by.
+    double remaining(const std::vector<RunRow>& runs) const {
+        std::map<std::string, std::pair<double, int>> by_method;
+        for (const auto& run : runs) {
+            if (run.state != RunState::finished || run.seconds <= 0) continue;
+            for (const auto& key : {run.spec.method, std::string()}) {
+                // The untouched base is only evaluated; it tells nothing of those that are trained.
+                if (key.empty() && run.spec.method == "none") continue;
+                by_method[key].first += run.seconds;
+                ++by_method[key].second;
+            }
+        }
+        const auto mean = [&](const std::string& method) {
+            auto found = by_method.find(method);
+            if (found == by_method.end()) found = by_method.find("");
+            return found == by_method.end() ? -1.0 : found->second.first / found->second.second;
+        };
+        double seconds = 0;
+        for (const auto& run : runs) {
+            const bool open = run.state == RunState::queued || run.state == RunState::interrupted;
+            if (!open && run.state != RunState::running) continue;
+            const double expected = run.state == RunState::running && run.progress.eta_seconds >= 0 ? run.progress.eta_seconds : mean(run.spec.method);
+            if (expected < 0) return -1;
+            seconds += expected;
+        }
+        return seconds / static_cast<double>(jobs_);
+    }
+
+    Store store_;
+    std::string study_;
+    std::int64_t jobs_ = 1, version_ = -1;
+};
+
 int work(const Options& options, Console& console) {
     if (options.executor != "local")
         throw Error(ErrorKind::unsupported, "--executor", "'" + options.executor + "' is not available in this version", "use --executor local");
@@ -71,7 +140,11 @@ int work(const Options& options, Console& console) {
     console.say("study " + study.name + ": " + shown_count(number) + " runs, database " + options.database.string());
 
     const std::stop_token stop = console.stop_token();
-    StudyRunner runner(options.database, study.name, study.device, study.jobs, console.sink());
+    const EventSink messages = [sink = console.sink()](const Event& event) {
+        if (event.kind == Event::Kind::log) sink(event);  // the progress is read from the database
+    };
+    StudyRunner runner(options.database, study.name, study.device, study.jobs, messages);
+    StudyProgress progress(options, study.name, study.jobs);
     runner.start();
     bool asked = false;
     while (runner.running()) {
@@ -79,7 +152,8 @@ int work(const Options& options, Console& console) {
             runner.stop();
             asked = true;
         }
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        progress.show(console);
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
     runner.wait();
     console.end_progress();

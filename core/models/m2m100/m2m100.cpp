@@ -27,6 +27,7 @@ Architecture describe(const Json& config, const std::string& where) {
     a.attention_dropout = read.rate("attention_dropout", 0.1);
     a.activation_dropout = read.rate("activation_dropout", 0.0);
     a.positions = Positions::m2m;
+    if (a.d_model < 4) read.fail("d_model", std::to_string(a.d_model) + " is too small for sinusoids");
     if (a.d_model % a.encoder_heads || a.d_model % a.decoder_heads)
         read.fail("d_model", std::to_string(a.d_model) + " cannot be divided by the number of heads");
     for (const auto& [name, id] : {std::pair{"pad_token_id", a.pad_id}, {"eos_token_id", a.eos_id}, {"decoder_start_token_id", a.decoder_start_id}})

@@ -79,12 +79,13 @@ TEST_CASE("mistakes in PO files are reported with their line", "[data]") {
 
 TEST_CASE("the language of a catalog is read off its path", "[data]") {
     const test::TemporaryFolder folder;
-    for (const std::string name : {"usr/share/locale/it/LC_MESSAGES/app.mo", "usr/share/locale/de_DE/LC_MESSAGES/app.mo", "po/fr.po", "po/app-tr.po",
-                                   "po/sr@latin.po", "doc/readme.po", "po/es/tool.po"}) {
+    for (const std::string name : {"usr/share/locale/it/LC_MESSAGES/app.mo", "usr/share/locale/de_DE/LC_MESSAGES/app.mo", "po/fr.po",
+                                   "po/app-tr.po", "po/sr@latin.po", "doc/readme.po", "po/es/tool.po"}) {
         write_text(folder / name, "");
     }
     std::map<std::string, std::string> found;
-    for (const auto& catalog : find_catalogs(folder.path())) found[catalog.path.lexically_relative(folder.path()).string()] = catalog.locale + " " + catalog.domain;
+    for (const auto& catalog : find_catalogs(folder.path()))
+        found[catalog.path.lexically_relative(folder.path()).string()] = catalog.locale + " " + catalog.domain;
     CHECK(found == std::map<std::string, std::string>{{"usr/share/locale/it/LC_MESSAGES/app.mo", "it app"},
                                                       {"usr/share/locale/de_DE/LC_MESSAGES/app.mo", "de_DE app"},
                                                       {"po/fr.po", "fr po"},
@@ -97,7 +98,8 @@ TEST_CASE("the language of a catalog is read off its path", "[data]") {
 TEST_CASE("two languages meet in the same English message", "[data]") {
     const test::TemporaryFolder folder;
     write_text(folder / "it.po", kHeader + "msgctxt \"a\"\nmsgid \"Open\"\nmsgstr \"Apri\"\n\nmsgid \"Close\"\nmsgstr \"Chiudi\"\n");
-    write_text(folder / "es.po", kHeader + "msgctxt \"a\"\nmsgid \"Open\"\nmsgstr \"Abrir\"\n\nmsgctxt \"b\"\nmsgid \"Close\"\nmsgstr \"Cerrar\"\n");
+    write_text(folder / "es.po",
+               kHeader + "msgctxt \"a\"\nmsgid \"Open\"\nmsgstr \"Abrir\"\n\nmsgctxt \"b\"\nmsgid \"Close\"\nmsgstr \"Cerrar\"\n");
     const auto italian = read_catalog_tree(folder.path(), Language("it")), spanish = read_catalog_tree(folder.path(), Language("es"));
     CHECK(pair_messages(italian, spanish, Language("it"), Language("es"), "app") == std::vector<Row>{{"Apri", "Abrir", "app", "Open"}});
     CHECK(pair_messages(italian, {}, Language("it"), Language("en"), "app").size() == 2);
@@ -112,9 +114,9 @@ TEST_CASE("contexts written into the message are taken off", "[data]") {
     const std::string id = "race name^Elf", text = "Elfo";
     const auto word = [](std::uint32_t value) { return std::string(reinterpret_cast<const char*>(&value), 4); };
     const std::uint32_t strings = 28 + 16;
-    std::string mo = word(0x950412de) + word(0) + word(1) + word(28) + word(36) + word(0) + word(0) + word(static_cast<std::uint32_t>(id.size())) +
-                     word(strings) + word(static_cast<std::uint32_t>(text.size())) + word(strings + static_cast<std::uint32_t>(id.size()) + 1) + id +
-                     '\0' + text + '\0';
+    std::string mo = word(0x950412de) + word(0) + word(1) + word(28) + word(36) + word(0) + word(0) +
+                     word(static_cast<std::uint32_t>(id.size())) + word(strings) + word(static_cast<std::uint32_t>(text.size())) +
+                     word(strings + static_cast<std::uint32_t>(id.size()) + 1) + id + '\0' + text + '\0';
     write_text(folder / "it.mo", mo);
     const auto messages = read_mo(folder / "it.mo");
     REQUIRE(messages.size() == 1);

@@ -10,7 +10,8 @@ struct Cleaned {
     CleanCounts counts;
 };
 
-Cleaned clean(const std::vector<Row>& raw, const std::string& source = "de", const std::string& target = "en", const CleanSettings& settings = {}) {
+Cleaned clean(const std::vector<Row>& raw, const std::string& source = "de", const std::string& target = "en",
+              const CleanSettings& settings = {}) {
     Cleaner cleaner(settings, Language(source), Language(target));
     Cleaned result;
     for (const Row& row : raw) cleaner.clean(row, result.rows);
@@ -28,7 +29,8 @@ TEST_CASE("every dropped row is counted under its reason", "[data]") {
         {{" \t ", "The file has been opened."}, CleanCount::empty},
         {{"Die Datei", "The file"}, CleanCount::too_short},
         {{"Ja, das ist etwas länger.", "Yes indeed"}, CleanCount::too_short},
-        {{"Die Datei wurde geöffnet und dann wieder geschlossen, und danach wurde sie noch einmal geöffnet, gelesen und geprüft.", "It was opened then."},
+        {{"Die Datei wurde geöffnet und dann wieder geschlossen, und danach wurde sie noch einmal geöffnet, gelesen und geprüft.",
+          "It was opened then."},
          CleanCount::length_ratio},
         {{"The file has been opened.", "The file has been opened."}, CleanCount::equal_sides},
         {{"the FILE has been opened", "The file has been opened."}, CleanCount::equal_sides},
@@ -61,7 +63,8 @@ TEST_CASE("good rows pass unchanged and are counted as kept", "[data]") {
 }
 
 TEST_CASE("one row is kept per English text, case and punctuation ignored", "[data]") {
-    const auto result = clean({kGood, {"Datei wurde nun geöffnet", "The file has been opened"}, {"Andere Datei ist da", "THE FILE HAS BEEN OPENED"}});
+    const auto result =
+        clean({kGood, {"Datei wurde nun geöffnet", "The file has been opened"}, {"Andere Datei ist da", "THE FILE HAS BEEN OPENED"}});
     CHECK(result.rows == std::vector<Row>{kGood});
     CHECK(result.counts[CleanCount::duplicate] == 2);
 }
@@ -77,8 +80,8 @@ TEST_CASE("for a pair without English the common English text is the key", "[dat
 }
 
 TEST_CASE("markup and accelerators are stripped and counted", "[data]") {
-    const auto result = clean({{"Die <b>Datei</b> wurde geöffnet.", "The <b>file</b> has been opened."},
-                               {"_Alle Dateien schließen", "_Close all files"}});
+    const auto result =
+        clean({{"Die <b>Datei</b> wurde geöffnet.", "The <b>file</b> has been opened."}, {"_Alle Dateien schließen", "_Close all files"}});
     REQUIRE(result.rows.size() == 2);
     CHECK(result.rows[0].target == "The file has been opened.");
     CHECK(result.rows[1].source == "Alle Dateien schließen");
@@ -124,7 +127,11 @@ TEST_CASE("full sentences are told from labels", "[data]") {
 }
 
 TEST_CASE("settings out of range are refused with their name", "[data]") {
-    test::require_error([] { CleanSettings::fields().parse({{"max_placeholder_percent", 120}}, "clean"); }, ErrorKind::config, {"max_placeholder_percent"});
+    test::require_error(
+        [] {
+            CleanSettings::fields().parse({{"max_placeholder_percent", 120}}, "clean");
+        },
+        ErrorKind::config, {"max_placeholder_percent"});
     test::require_error([] { CleanSettings::fields().parse({{"min_wrods", 1}}, "clean"); }, ErrorKind::config, {"min_words"});
 }
 

@@ -7,7 +7,8 @@ namespace permille {
 namespace {
 
 void make_corpus(const std::filesystem::path& folder) {
-    CorpusInfo info{.name = "small", .source_language = "it", .target_language = "en", .made = "import", .sources = {{"a.tsv", "1", "MPL-2.0", 4, ""}}};
+    CorpusInfo info{
+        .name = "small", .source_language = "it", .target_language = "en", .made = "import", .sources = {{"a.tsv", "1", "MPL-2.0", 4, ""}}};
     Splits splits;
     splits.train = {{"Apri il file", "Open the file", "a"}, {"Chiudi", "Close", "a"}};
     splits.valid = {{"Salva", "Save", "a"}};
@@ -79,7 +80,8 @@ TEST_CASE("corpus names are names, not paths", "[data]") {
 
 TEST_CASE("the sample corpora are whole", "[data]") {
     for (const std::string pair : {"it-en", "tr-en"}) {
-        const Corpus corpus = Corpus::load(std::filesystem::path(PERMILLE_TESTS_DIR).parent_path() / "resources" / "samples" / (pair + "-sample"));
+        const Corpus corpus =
+            Corpus::load(std::filesystem::path(PERMILLE_TESTS_DIR).parent_path() / "resources" / "samples" / (pair + "-sample"));
         CHECK(corpus.rows(Split::train).size() > 300);
         CHECK(corpus.rows(Split::test).size() > 20);
         CHECK(corpus.info().licences() == "MPL-2.0");

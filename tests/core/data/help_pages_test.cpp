@@ -38,10 +38,11 @@ TEST_CASE("help pages that differ meet by the ids of their paragraphs", "[data]"
 
 TEST_CASE("GNOME's pages are read without their credits and code", "[data]") {
     const test::TemporaryFolder folder;
-    for (const auto& [language, title, text] : {std::tuple("C", "Wake", "Click <gui>Menu</gui> now."), std::tuple("it", "Sveglia", "Fai clic su <gui>Menu</gui>.")}) {
+    for (const auto& [language, title, text] :
+         {std::tuple("C", "Wake", "Click <gui>Menu</gui> now."), std::tuple("it", "Sveglia", "Fai clic su <gui>Menu</gui>.")}) {
         write_text(folder / (std::string(language) + "/a.page"),
-                   std::string("<?xml version=\"1.0\"?>\n<page><info><title>no</title><link/></info><title>") + title + "</title><p>" + text +
-                       "</p><screen><p>ls</p></screen></page>");
+                   std::string("<?xml version=\"1.0\"?>\n<page><info><title>no</title><link/></info><title>") + title + "</title><p>" +
+                       text + "</p><screen><p>ls</p></screen></page>");
     }
     CHECK(texts(read_help_pages(folder / "C", folder / "it", ".page")) ==
           Texts{{"Wake", "Sveglia"}, {"Click Menu now.", "Fai clic su Menu."}});

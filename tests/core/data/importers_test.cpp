@@ -28,7 +28,9 @@ const std::string kTmx = R"(<?xml version="1.0"?>
 
 TEST_CASE("line-aligned files give a row a line", "[data]") {
     const test::TemporaryFolder folder;
-    write_text(folder / "news.de", "\xEF\xBB\xBF" "Eins\r\nZwei\r\n\r\n");
+    write_text(folder / "news.de",
+               "\xEF\xBB\xBF"
+               "Eins\r\nZwei\r\n\r\n");
     write_text(folder / "news.en", "One\nTwo\n\n");
     CHECK(rows_of(TextFormat::moses, {folder / "news.de", folder / "news.en"}) ==
           std::vector<Row>{{"Eins", "One", "news.de"}, {"Zwei", "Two", "news.de"}, {"", "", "news.de"}});
@@ -53,7 +55,9 @@ TEST_CASE("text that is not UTF-8 is refused with its line", "[data]") {
     const auto file = folder / "a.tsv";
     write_text(file, "Eins\tOne\nf\xFCnf\tfive\n");
     test::require_error([&] { rows_of(TextFormat::tsv, {file}); }, ErrorKind::file, {"a.tsv:2", "byte 2", "UTF-8"});
-    write_text(file, std::string("\xFF\xFE" "a\0\t\0", 6));
+    write_text(file, std::string("\xFF\xFE"
+                                 "a\0\t\0",
+                                 6));
     test::require_error([&] { rows_of(TextFormat::tsv, {file}); }, ErrorKind::file, {"a.tsv:1", "UTF-16"});
     write_text(file, std::string("Eins\tO\0ne\n", 10));
     test::require_error([&] { rows_of(TextFormat::tsv, {file}); }, ErrorKind::file, {"a.tsv:1", "UTF-8"});
@@ -119,7 +123,8 @@ TEST_CASE("TMX: the text without its codes, the nearest variant of each language
 
 TEST_CASE("TMX in UTF-16 and ISO-8859-1", "[data]") {
     const test::TemporaryFolder folder;
-    const std::string body = "<tmx><body><tu><tuv lang=\"de\"><seg>f\xFCr</seg></tuv><tuv lang=\"en\"><seg>for</seg></tuv></tu></body></tmx>";
+    const std::string body =
+        "<tmx><body><tu><tuv lang=\"de\"><seg>f\xFCr</seg></tuv><tuv lang=\"en\"><seg>for</seg></tuv></tu></body></tmx>";
     write_text(folder / "a.tmx", "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>" + body);
     CHECK(rows_of(TextFormat::tmx, {folder / "a.tmx"}) == std::vector<Row>{{"für", "for", "a.tmx"}});
     std::string wide = "\xFF\xFE";
@@ -138,8 +143,9 @@ TEST_CASE("damaged TMX is reported with its line, and entities do not swell or r
     write_text(file, "<html><body>x</body></html>");
     test::require_error([&] { rows_of(TextFormat::tmx, {file}); }, ErrorKind::file, {"a.tmx", "no TMX"});
     write_text(folder / "secret", "secret");
-    write_text(file, "<!DOCTYPE tmx [<!ENTITY s SYSTEM \"secret\"><!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\">]>"
-                     "<tmx><body><tu><tuv lang=\"de\"><seg>x&s;&b;</seg></tuv><tuv lang=\"en\"><seg>y</seg></tuv></tu></body></tmx>");
+    write_text(file,
+               "<!DOCTYPE tmx [<!ENTITY s SYSTEM \"secret\"><!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\">]>"
+               "<tmx><body><tu><tuv lang=\"de\"><seg>x&s;&b;</seg></tuv><tuv lang=\"en\"><seg>y</seg></tuv></tu></body></tmx>");
     CHECK(rows_of(TextFormat::tmx, {file}) == std::vector<Row>{{"x", "y", "a.tmx"}});
 }
 
@@ -148,7 +154,8 @@ TEST_CASE("catalogs give the English messages and their translations", "[data]")
     CHECK(rows_of(TextFormat::catalogs, {test::golden("catalogs/it.mo")}, "en", "it").at(0).origin == "it.mo");
     CHECK(rows_of(TextFormat::catalogs, {test::golden("catalogs")}, "pl", "en").at(0) ==
           Row{"Zamknij okno, proszę żółć", "Close the window", "catalogs"});
-    test::require_error([] { rows_of(TextFormat::catalogs, {test::golden("catalogs/it.po")}, "it", "pl"); }, ErrorKind::usage, {"it.po", "English"});
+    test::require_error([] { rows_of(TextFormat::catalogs, {test::golden("catalogs/it.po")}, "it", "pl"); }, ErrorKind::usage,
+                        {"it.po", "English"});
 }
 
 TEST_CASE("the format is told from the names of the files", "[data]") {

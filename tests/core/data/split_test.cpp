@@ -23,7 +23,8 @@ std::string english(int i, int number) {
 std::vector<Row> rows_into_english(const std::string& mark, int first, int last) {
     std::vector<Row> rows;
     for (int i = first; i < last; ++i) {
-        for (const int number : {1, 2}) rows.push_back({mark + " " + std::to_string(number) + " " + english(i, i), english(i, number), "test"});
+        for (const int number : {1, 2})
+            rows.push_back({mark + " " + std::to_string(number) + " " + english(i, i), english(i, number), "test"});
     }
     return rows;
 }
@@ -120,7 +121,8 @@ TEST_CASE("full sentences are preferred for the held-out splits", "[data]") {
     CHECK(std::all_of(splits.test.begin(), splits.test.end(), [](const Row& row) { return is_full_sentence(row.target); }));
     // Where there are no sentences, other rows fill a quarter.
     std::vector<Row> labels;
-    for (int i = 0; i < 1000; ++i) labels.push_back({"Etikett " + std::to_string(i), english(i, 1).substr(7, 30) + " " + english(i, 1).substr(30, 8), "test"});
+    for (int i = 0; i < 1000; ++i)
+        labels.push_back({"Etikett " + std::to_string(i), english(i, 1).substr(7, 30) + " " + english(i, 1).substr(30, 8), "test"});
     CHECK(split_rows(std::move(labels), wide(), kGerman, kEnglish).test.size() == 15);
 }
 

@@ -11,8 +11,8 @@ namespace {
 std::string many_rows() {
     const std::vector<std::string> a{"red", "blue", "green", "old", "new", "small", "large", "first", "last", "open"};
     const std::vector<std::string> b{"file", "page", "table", "window", "layer", "image"};
-    const std::vector<std::string> c{"was saved", "was closed", "is missing", "is locked", "can be moved", "cannot be read", "has changed", "is empty",
-                                     "is too large", "was found"};
+    const std::vector<std::string> c{"was saved",      "was closed",  "is missing", "is locked",    "can be moved",
+                                     "cannot be read", "has changed", "is empty",   "is too large", "was found"};
     std::string text;
     for (std::size_t i = 0; i < 600; ++i) {
         const std::string english = "the " + a[i % 10] + " " + b[i / 10 % 6] + " " + c[i / 60] + " by the program.";
@@ -116,10 +116,13 @@ TEST_CASE("a recipe makes its corpora once", "[data][jobs]") {
     write_text(folder / "packages/app/po/it.po", italian);
     write_text(folder / "packages/app/po/es.po", spanish);
     write_text(folder / "packages/app/VERSION", "1.0-1\n");
-    write_text(folder / "tiny.yaml", "recipe: tiny\npackages:\n  - {package: app, licence: GPL-2+}\n  - {package: absent, licence: MIT}\npairs: [it-en, it-es]\n");
+    write_text(
+        folder / "tiny.yaml",
+        "recipe: tiny\npackages:\n  - {package: app, licence: GPL-2+}\n  - {package: absent, licence: MIT}\npairs: [it-en, it-es]\n");
     RecipeRequest request{(folder / "tiny.yaml").string(), folder / "packages", folder / "home"};
     std::string log;
-    const auto reports = build_recipe(request, [&log](const Event& event) { log += event.kind == Event::Kind::log ? event.text + "\n" : ""; });
+    const auto reports =
+        build_recipe(request, [&log](const Event& event) { log += event.kind == Event::Kind::log ? event.text + "\n" : ""; });
     REQUIRE(reports.size() == 2);
     CHECK(log.find("absent") != std::string::npos);
     CHECK(reports[0].cleaning.kept == 40);

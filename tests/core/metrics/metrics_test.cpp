@@ -20,9 +20,7 @@ const Json& goldens() {
 
 using Lines = std::vector<std::string>;
 
-bool is_close(double a, double b) {
-    return std::abs(a - b) <= 1e-9 * std::max({std::abs(a), std::abs(b), 1e-300});
-}
+bool is_close(double a, double b) { return std::abs(a - b) <= 1e-9 * std::max({std::abs(a), std::abs(b), 1e-300}); }
 
 void check_metric(const std::string& id) {
     std::size_t checked = 0;
@@ -33,7 +31,8 @@ void check_metric(const std::string& id) {
         const Json& corpus = goldens()["corpora"][entry["corpus"].get<std::string>()];
         const auto metric = make_metric(id, entry["settings"]);
         const Resampling resampling{entry.value("samples", std::int64_t{0}), 12345};
-        const auto report = evaluate(*metric, corpus["hypotheses"].get<Lines>(), corpus["references"].get<std::vector<Lines>>(), resampling);
+        const auto report =
+            evaluate(*metric, corpus["hypotheses"].get<Lines>(), corpus["references"].get<std::vector<Lines>>(), resampling);
         CHECK(report.signature == entry["signature"].get<std::string>());
         CHECK(report.to_line(2) == entry["line"].get<std::string>());
         CHECK(printed(report.score.value) == entry["printed"].get<std::string>());
@@ -43,7 +42,8 @@ void check_metric(const std::string& id) {
             CHECK(is_close(report.score.parts["brevity_penalty"].get<double>(), entry["bp"].get<double>()));
             CHECK(report.score.parts["hypothesis_length"] == entry["lengths"][0]);
             CHECK(report.score.parts["reference_length"] == entry["lengths"][1]);
-            for (std::size_t n = 0; n < 4; ++n) CHECK(is_close(report.score.parts["precisions"][n].get<double>(), entry["precisions"][n].get<double>()));
+            for (std::size_t n = 0; n < 4; ++n)
+                CHECK(is_close(report.score.parts["precisions"][n].get<double>(), entry["precisions"][n].get<double>()));
         }
         REQUIRE(report.confidence.has_value() == entry.contains("samples"));
         if (!report.confidence) continue;
@@ -52,7 +52,8 @@ void check_metric(const std::string& id) {
         // The reference rounds the mean and the width of chrF to single precision.
         constexpr double kSingle = 1e-6;
         CHECK(std::abs(report.confidence->mean - entry["mean"].get<double>()) <= kSingle * entry["mean"].get<double>());
-        CHECK(std::abs(report.confidence->half_width - entry["half_width"].get<double>()) <= kSingle * std::max(1.0, entry["half_width"].get<double>()));
+        CHECK(std::abs(report.confidence->half_width - entry["half_width"].get<double>()) <=
+              kSingle * std::max(1.0, entry["half_width"].get<double>()));
     }
     REQUIRE(checked >= 30);
 }
@@ -64,23 +65,18 @@ TEST_CASE("BLEU equals sacreBLEU's score, parts, line and signature", "[metrics]
     check_metric("bleu");
 }
 
-TEST_CASE("chrF equals sacreBLEU's score, line and signature", "[metrics]") {
-    check_metric("chrf");
-}
+TEST_CASE("chrF equals sacreBLEU's score, line and signature", "[metrics]") { check_metric("chrf"); }
 
-TEST_CASE("chrF++ equals sacreBLEU's score, line and signature", "[metrics]") {
-    check_metric("chrf++");
-}
+TEST_CASE("chrF++ equals sacreBLEU's score, line and signature", "[metrics]") { check_metric("chrf++"); }
 
-TEST_CASE("TER equals sacreBLEU's score, line and signature", "[metrics]") {
-    check_metric("ter");
-}
+TEST_CASE("TER equals sacreBLEU's score, line and signature", "[metrics]") { check_metric("ter"); }
 
 TEST_CASE("random numbers are NumPy's", "[metrics]") {
     for (const auto& [count, expected] : goldens()["drawn"].items()) {
         INFO(count);
         NumpyRandom random(12345);
-        for (const auto& number : expected) CHECK(random.below(static_cast<std::uint32_t>(std::stoull(count))) == number.get<std::uint32_t>());
+        for (const auto& number : expected)
+            CHECK(random.below(static_cast<std::uint32_t>(std::stoull(count))) == number.get<std::uint32_t>());
     }
     NumpyRandom random((std::uint64_t{1} << 40) + 5);
     for (const auto& number : goldens()["drawn_large_seed"]) CHECK(random.below(1000) == number.get<std::uint32_t>());
@@ -89,7 +85,8 @@ TEST_CASE("random numbers are NumPy's", "[metrics]") {
 TEST_CASE("the reported JSON has the promised fields", "[metrics]") {
     const auto metric = make_metric("bleu");
     const Json plain = evaluate(*metric, {"a b c d", "e"}, {{"a b c d", "e"}}).to_json();
-    for (const auto* name : {"score", "signature", "precisions", "brevity_penalty", "hypothesis_length", "reference_length"}) CHECK(plain.contains(name));
+    for (const auto* name : {"score", "signature", "precisions", "brevity_penalty", "hypothesis_length", "reference_length"})
+        CHECK(plain.contains(name));
     CHECK_FALSE(plain.contains("mean"));
     CHECK(plain["score"].get<double>() > 99.99);
     const Json sure = evaluate(*metric, {"a b c d", "e"}, {{"a b c d", "e"}}, {100, 12345}).to_json();
@@ -111,9 +108,21 @@ TEST_CASE("wrong input to a metric is named", "[metrics]") {
 }
 
 TEST_CASE("the tokenizer is chosen by the target language", "[metrics]") {
-    for (const auto& [language, expected] : std::vector<std::pair<std::string, std::string>>{
-             {"zh", "zh"}, {"zh_CN", "zh"}, {"zho_Hans", "zh"}, {"yue_Hant", "zh"}, {"ja", "char"}, {"ja_XX", "char"}, {"jpn_Jpan", "char"}, {"th_TH", "char"},
-             {"tha_Thai", "char"}, {"km", "char"}, {"de", "13a"}, {"ko", "13a"}, {"eng_Latn", "13a"}, {"ZH-cn", "zh"}, {"", "13a"}}) {
+    for (const auto& [language, expected] : std::vector<std::pair<std::string, std::string>>{{"zh", "zh"},
+                                                                                             {"zh_CN", "zh"},
+                                                                                             {"zho_Hans", "zh"},
+                                                                                             {"yue_Hant", "zh"},
+                                                                                             {"ja", "char"},
+                                                                                             {"ja_XX", "char"},
+                                                                                             {"jpn_Jpan", "char"},
+                                                                                             {"th_TH", "char"},
+                                                                                             {"tha_Thai", "char"},
+                                                                                             {"km", "char"},
+                                                                                             {"de", "13a"},
+                                                                                             {"ko", "13a"},
+                                                                                             {"eng_Latn", "13a"},
+                                                                                             {"ZH-cn", "zh"},
+                                                                                             {"", "13a"}}) {
         INFO(language);
         const auto choice = choose_bleu_tokenizer("auto", language);
         CHECK(choice.name == expected);

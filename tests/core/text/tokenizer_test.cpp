@@ -23,9 +23,7 @@ const Json& goldens() {
     return json;
 }
 
-std::filesystem::path model_file() {
-    return golden("tokenizers/sentencepiece.bpe.model");
-}
+std::filesystem::path model_file() { return golden("tokenizers/sentencepiece.bpe.model"); }
 
 // A model folder as the maker of the goldens had it.
 void write_folder(const TemporaryFolder& folder, const Json& settings, bool with_vocabulary) {
@@ -74,7 +72,8 @@ TEST_CASE("M2M-100 ids equal those of transformers on hostile text", "[text]") {
     }
     SECTION("lines of 100,000 characters work") {
         for (const auto& entry : expected["long"]) {
-            const auto ids = tokenizer->encode_source(repeated(entry["unit"], entry["times"]), tokenizer->language("de"), Tokenizer::kNoLimit);
+            const auto ids =
+                tokenizer->encode_source(repeated(entry["unit"], entry["times"]), tokenizer->language("de"), Tokenizer::kNoLimit);
             REQUIRE(ids.size() == entry["count"].get<std::size_t>());
             std::int64_t checksum = 0;
             for (std::size_t i = 0; i < ids.size(); ++i) checksum = (checksum + static_cast<std::int64_t>(i + 1) * ids[i]) % 1000003;
@@ -246,7 +245,8 @@ TEST_CASE("damaged or missing tokenizer files are named", "[text]") {
     damaged("vocab.json", "[]", ErrorKind::file, {"vocab.json", "object"});
     damaged("vocab.json", R"({"<s>": "x"})", ErrorKind::file, {"vocab.json", "<s>"});
     damaged("vocab.json", R"({"<s>": 0, "<pad>": 1, "<unk>": 3})", ErrorKind::file, {"vocab.json", "</s>"});
-    damaged("tokenizer_config.json", R"({"tokenizer_class": "M2M100Tokenizer", "language_codes": "mine"})", ErrorKind::unsupported, {"mine", "m2m100"});
+    damaged("tokenizer_config.json", R"({"tokenizer_class": "M2M100Tokenizer", "language_codes": "mine"})", ErrorKind::unsupported,
+            {"mine", "m2m100"});
     damaged("tokenizer_config.json", "[]", ErrorKind::file, {"tokenizer_config.json"});
     write_json(folder / "tokenizer_config.json", {{"tokenizer_class", "BertTokenizer"}});
     write_json(folder / "config.json", {{"model_type", "bert"}});

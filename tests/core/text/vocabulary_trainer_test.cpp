@@ -55,7 +55,8 @@ TEST_CASE("a vocabulary that cannot be trained says why", "[text]") {
     VocabularySettings settings;
     require_error([&] { train_vocabulary({}, settings, folder / "a.model"); }, ErrorKind::config, {"no text"});
     require_error([&] { train_vocabulary({" ", "\t"}, settings, folder / "a.model"); }, ErrorKind::config, {"no text"});
-    require_error([&] { train_vocabulary({"too little text"}, settings, folder / "a.model"); }, ErrorKind::config, {"8000", "fewer pieces"});
+    require_error([&] { train_vocabulary({"too little text"}, settings, folder / "a.model"); }, ErrorKind::config,
+                  {"8000", "fewer pieces"});
     require_error([&] { train_vocabulary({"ab\xff"}, settings, folder / "a.model"); }, ErrorKind::file, {"UTF-8"});
     CHECK_FALSE(std::filesystem::exists(folder / "a.model"));
 }

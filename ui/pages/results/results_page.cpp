@@ -146,7 +146,7 @@ void ResultsPage::chooseExport() {
 
 void ResultsPage::exportTo(const QString& file) {
     try {
-        write_text(plain(file), render(model_.table(), format_of(file)));
+        write_text(plain(file), permille::render(model_.table(), format_of(file)));
         Q_EMIT noted(tr("The table was written to %1.").arg(file));
     } catch (...) {
         Q_EMIT failed(problem_of(std::current_exception()));

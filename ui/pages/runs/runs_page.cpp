@@ -79,11 +79,11 @@ RunsPage::RunsPage(QWidget* parent)
     auto* header = table_->horizontalHeader();
     header->setHighlightSections(false);
     header->setStretchLastSection(false);
-    const std::pair<int, int> widths[] = {{RunsModel::id, 52},        {RunsModel::state, 112},    {RunsModel::study, 110}, {RunsModel::base, 130},
-                                          {RunsModel::pair, 84},      {RunsModel::method, 150},   {RunsModel::budget, 74}, {RunsModel::trainable, 86},
-                                          {RunsModel::sentences, 86}, {RunsModel::seed, 54},      {RunsModel::score, 62},  {RunsModel::time, 100}};
+    const std::pair<int, int> widths[] = {{RunsModel::id, 56},        {RunsModel::state, 104},    {RunsModel::study, 90}, {RunsModel::base, 112},
+                                          {RunsModel::pair, 72},      {RunsModel::method, 134},   {RunsModel::budget, 62}, {RunsModel::trainable, 78},
+                                          {RunsModel::sentences, 82}, {RunsModel::seed, 48},      {RunsModel::score, 56}, {RunsModel::time, 84}};
     for (const auto& [column, width] : widths) header->resizeSection(column, width);
-    header->setSectionResizeMode(RunsModel::progress, QHeaderView::Stretch);
+    header->resizeSection(RunsModel::progress, 180);
     header->setMinimumSectionSize(40);
 
     auto* splitter = new QSplitter(Qt::Vertical);

@@ -1,6 +1,6 @@
 #include "ui/pages/study/method_list.h"
 
-#include <QFormLayout>
+#include <QHBoxLayout>
 #include <QHeaderView>
 #include <QLabel>
 #include <QPushButton>
@@ -18,13 +18,18 @@ namespace permille::ui {
 
 using namespace Qt::StringLiterals;
 
+namespace {
+
+constexpr char kLearningRate[] = "learning_rate";
+
+}  // namespace
+
 // The settings of one line.
 class MethodPanel : public QWidget {
 public:
     MethodPanel(const MethodInfo& info, const std::function<void()>& changed)
         : info_(info),
-          form_(new FieldForm(info.knobs)),
-          training_form_(new FieldForm({learning_rate()})),
+          form_(new FieldForm(with_learning_rate(info.knobs))),
           budgets_(new ListEdit([](const std::string& item) { parse_budget(item, "budgets"); })),
           also_(new QLabel) {
         auto* layout = new QVBoxLayout(this);
@@ -41,25 +46,21 @@ public:
             budgets_->setPlaceholderText(QObject::tr("those of the study"));
             budgets_->setToolTip(QObject::tr("Budgets for this method instead of the study's, for example 0.5%, 2%"));
             budgets_->setAccessibleName(QObject::tr("Budgets for this method"));
-            auto* row = new QFormLayout;
-            row->addRow(QObject::tr("Budgets"), budgets_);
-            layout->addLayout(row);
+            form_->setFirstRow(QObject::tr("Budgets"), budgets_);
         } else {
             budgets_->hide();
             budgets_->setParent(this);
         }
-        training_form_->setOptional("learning_rate", info.default_learning_rate > 0
+        form_->setOptional(kLearningRate, info.default_learning_rate > 0
                                                          ? QObject::tr("method's default, %1").arg(info.default_learning_rate)
                                                          : QObject::tr("as the study says"));
         layout->addWidget(form_);
-        layout->addWidget(training_form_);
         also_->setProperty("muted", true);
         also_->setWordWrap(true);
         also_->hide();
         layout->addWidget(also_);
         layout->addStretch(1);
         QObject::connect(form_, &FieldForm::changed, this, changed);
-        QObject::connect(training_form_, &FieldForm::changed, this, changed);
         QObject::connect(budgets_, &QLineEdit::textChanged, this, changed);
     }
 
@@ -71,33 +72,37 @@ public:
         method.settings = form_->values(where);
         for (const auto& item : budgets_->items()) method.budgets.push_back(parse_budget(item, where + "/budgets"));
         method.training = other_training_;
-        for (const auto& [key, value] : training_form_->values(where + "/training").items()) method.training[key] = value;
+        if (method.settings.contains(kLearningRate)) {
+            method.training[kLearningRate] = method.settings[kLearningRate];
+            method.settings.erase(kLearningRate);
+        }
         return method;
     }
 
     void setMethod(const StudyMethod& method) {
-        form_->setValues(method.settings);
+        Json values = method.settings.is_object() ? method.settings : Json::object();
+        other_training_ = method.training.is_object() ? method.training : Json::object();
+        if (other_training_.contains(kLearningRate)) values[kLearningRate] = other_training_[kLearningRate];
+        form_->setValues(values);
         QStringList budgets;
         for (const double budget : method.budgets) budgets << text(format_budget(budget));
         budgets_->setText(budgets.join(u", "_s));
-        other_training_ = method.training.is_object() ? method.training : Json::object();
-        training_form_->setValues(other_training_);
-        other_training_.erase("learning_rate");
+        other_training_.erase(kLearningRate);
         // Set in the study file; shown so that nothing acts unseen.
         also_->setText(QObject::tr("Also for this method: %1").arg(shown_settings(other_training_)));
         also_->setVisible(!other_training_.empty());
     }
 
 private:
-    static Field learning_rate() {
+    // The one setting of training that nearly every method wants for itself stands among its knobs.
+    static std::vector<Field> with_learning_rate(std::vector<Field> knobs) {
         for (const auto& field : TrainingSettings::fields().list())
-            if (field.name == "learning_rate") return field;
-        throw Error(ErrorKind::internal, "learning_rate", "is no training setting");
+            if (field.name == kLearningRate) knobs.push_back(field);
+        return knobs;
     }
 
     const MethodInfo& info_;
     FieldForm* form_;
-    FieldForm* training_form_;
     ListEdit* budgets_;
     QLabel* also_;
     Json other_training_ = Json::object();
@@ -110,6 +115,9 @@ MethodList::MethodList(QWidget* parent)
     tree_->setRootIsDecorated(false);
     tree_->setUniformRowHeights(true);
     tree_->setAccessibleName(tr("Methods of the study"));
+    tree_->setSizeAdjustPolicy(QAbstractScrollArea::AdjustToContents);
+    tree_->setMinimumHeight(120);
+    tree_->setMaximumHeight(260);
     tree_->header()->setStretchLastSection(false);
     tree_->header()->setSectionResizeMode(0, QHeaderView::Stretch);
     tree_->header()->setSectionResizeMode(1, QHeaderView::ResizeToContents);
@@ -123,8 +131,6 @@ MethodList::MethodList(QWidget* parent)
     layout->addLayout(buttons);
     layout->addWidget(panels_);
     for (const auto& info : method_catalog()) addLine(info.id, false);
-    const int rows = std::clamp(static_cast<int>(lines_.size()), 4, 8);
-    tree_->setMinimumHeight(rows * 26 + 34);
     connect(tree_, &QTreeWidget::currentItemChanged, this, [this] { select(); });
     connect(tree_, &QTreeWidget::itemChanged, this, [this] { tell(); });
     connect(variant_, &QPushButton::clicked, this, [this] { addVariant(); });

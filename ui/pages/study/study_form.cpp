@@ -82,6 +82,7 @@ StudyForm::StudyForm(QWidget* parent)
     auto* head = new QWidget;
     auto* head_form = new QFormLayout(head);
     head_form->setContentsMargins(0, 0, 0, 0);
+    head_form->setLabelAlignment(Qt::AlignLeft | Qt::AlignVCenter);
     name_->setPlaceholderText(tr("a name for the study, for example first-look"));
     head_form->addRow(tr("&Name"), name_);
     layout->addWidget(new Section(tr("Study"), head));
@@ -111,8 +112,9 @@ QWidget* StudyForm::makeBases() {
     auto* layout = new QVBoxLayout(widget);
     layout->setContentsMargins(0, 0, 0, 0);
     bases_->setAccessibleName(tr("Base models"));
-    bases_->setMaximumHeight(104);
-    bases_->setMinimumHeight(58);
+    bases_->setSizeAdjustPolicy(QAbstractScrollArea::AdjustToContents);
+    bases_->setMaximumHeight(120);
+    bases_->setMinimumHeight(36);
     layout->addWidget(bases_);
     auto* add = new QPushButton(tr("Add folder…"));
     add->setToolTip(tr("A model folder in Hugging Face layout: config.json, weights and tokenizer files"));
@@ -130,8 +132,9 @@ QWidget* StudyForm::makePairs() {
     pairs_->setRootIsDecorated(false);
     pairs_->setUniformRowHeights(true);
     pairs_->setAccessibleName(tr("Language pairs"));
-    pairs_->setMinimumHeight(110);
-    pairs_->setMaximumHeight(230);
+    pairs_->setSizeAdjustPolicy(QAbstractScrollArea::AdjustToContents);
+    pairs_->setMinimumHeight(64);
+    pairs_->setMaximumHeight(260);
     pairs_->header()->setStretchLastSection(false);
     pairs_->header()->setSectionResizeMode(0, QHeaderView::Stretch);
     for (const int column : {1, 2, 3}) pairs_->header()->setSectionResizeMode(column, QHeaderView::ResizeToContents);
@@ -142,6 +145,7 @@ QWidget* StudyForm::makeGrid() {
     auto* widget = new QWidget;
     auto* form = new QFormLayout(widget);
     form->setContentsMargins(0, 0, 0, 0);
+    form->setLabelAlignment(Qt::AlignLeft | Qt::AlignVCenter);
     budgets_->setPlaceholderText(tr("0.5%, 2%, 5‰"));
     budgets_->setToolTip(tr("Trainable parameters as a share of the base's, with % or ‰, for every method whose size can be chosen"));
     data_sizes_->setToolTip(tr("Training sentences; “all” takes the whole training split"));

@@ -26,6 +26,7 @@ QString quoted(const std::filesystem::path& path) {
 StudyPage::StudyPage(std::vector<std::string> bundled, Solve solve, QWidget* parent)
     : Page(parent), bundled_(std::move(bundled)), form_(new StudyForm), preview_(new StudyPreview(std::move(solve))) {
     auto* scroll = new QScrollArea;
+    form_->setObjectName(u"form"_s);
     scroll->setWidget(form_);
     scroll->setWidgetResizable(true);
     scroll->setFrameShape(QFrame::NoFrame);
@@ -37,6 +38,7 @@ StudyPage::StudyPage(std::vector<std::string> bundled, Solve solve, QWidget* par
     splitter->setChildrenCollapsible(false);
     splitter->setStretchFactor(0, 5);
     splitter->setStretchFactor(1, 6);
+    splitter->setSizes({520, 600});
     splitter->setHandleWidth(10);
     auto* layout = new QHBoxLayout(this);
     layout->setContentsMargins(14, 12, 14, 12);
@@ -58,6 +60,7 @@ StudyPage::StudyPage(std::vector<std::string> bundled, Solve solve, QWidget* par
     });
     connect(preview_, &StudyPreview::stopRequested, this, &StudyPage::stopRequested);
     connect(preview_, &StudyPreview::copyRequested, this, &StudyPage::copyRequested);
+    if (bundled_.size() == 1) form_->addBase(bundled_.front());
     saved_ = study_to_yaml(form_->study());
 }
 
@@ -78,6 +81,19 @@ bool StudyPage::open(const std::filesystem::path& file) {
         const Study study = read_study(file);
         form_->setStudy(study);
         file_ = file;
+        saved_ = study_to_yaml(form_->study());
+        Q_EMIT fileChanged();
+        return true;
+    } catch (...) {
+        Q_EMIT failed(problem_of(std::current_exception()));
+        return false;
+    }
+}
+
+bool StudyPage::show(const StudyRow& stored) {
+    try {
+        form_->setStudy(parse_study(stored.yaml, "study " + stored.name));
+        file_.clear();
         saved_ = study_to_yaml(form_->study());
         Q_EMIT fileChanged();
         return true;

@@ -23,6 +23,8 @@ public:
 
     // Each tells through failed() when it does not work and returns whether it did.
     bool open(const std::filesystem::path& file);
+    // A study as the database keeps it; it has no file.
+    bool show(const StudyRow& stored);
     bool save(const std::filesystem::path& file);
     const std::filesystem::path& file() const { return file_; }
     // Differs from what was opened or saved last.

@@ -39,6 +39,7 @@ StudyPreview::StudyPreview(Solve solve, QWidget* parent)
     start_->setAutoDefault(false);
     copy_->setToolTip(tr("The command that does the same in a terminal, without the window"));
     auto* buttons = new QHBoxLayout;
+    buttons->setSpacing(8);
     buttons->addWidget(start_);
     buttons->addWidget(copy_);
     buttons->addStretch(1);
@@ -61,7 +62,7 @@ StudyPreview::StudyPreview(Solve solve, QWidget* parent)
     table_->horizontalHeader()->setHighlightSections(false);
     table_->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
     table_->horizontalHeader()->setSectionResizeMode(BudgetModel::size, QHeaderView::Stretch);
-    auto* budgets = new Section(tr("Budgets on these bases"), table_);
+    auto* budgets = new Section(tr("Solved budgets"), table_);
     layout->addWidget(budgets, 1);
 
     remarks_->setWordWrap(true);

@@ -83,6 +83,7 @@ WelcomePage::WelcomePage(std::filesystem::path example, QWidget* parent)
     content->setMaximumWidth(860);
 
     auto* scroll = new QScrollArea;
+    content->setObjectName(u"form"_s);
     scroll->setWidget(content);
     scroll->setWidgetResizable(true);
     scroll->setFrameShape(QFrame::NoFrame);

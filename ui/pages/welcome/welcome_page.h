@@ -7,6 +7,7 @@
 
 class QLabel;
 class QPushButton;
+class QVBoxLayout;
 
 namespace permille::ui {
 
@@ -23,7 +24,7 @@ Q_SIGNALS:
     void studyRequested();
 
 private:
-    void addCommand(class QVBoxLayout* layout, const QString& title, QLabel*& command);
+    void addCommand(QVBoxLayout* layout, const QString& title, QLabel*& command);
 
     QLabel* state_;
     QLabel* recipe_ = nullptr;

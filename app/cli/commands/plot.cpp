@@ -1,0 +1,53 @@
+#include <QApplication>
+#include <filesystem>
+#include <ostream>
+
+#include "app/cli/command.h"
+#include "app/cli/options.h"
+#include "core/base/error.h"
+#include "core/store/results.h"
+#include "ui/widgets/render_chart.h"
+
+namespace permille::cli {
+
+Action make_plot(CLI::App& verb) {
+    struct Options {
+        std::filesystem::path database, output;
+        std::string study, where, x = "trainable_percent", y, group = "method", facet = "pair";
+        ui::ChartFile file;
+    };
+    auto options = std::make_shared<Options>();
+    add_database_option(verb, options->database);
+    verb.add_option("--study", options->study, "the runs of this study only");
+    verb.add_option("--where", options->where, "conditions, as for permille results");
+    verb.add_option("--x", options->x, "trainable_percent, trainable, train_sentences or seconds")->capture_default_str();
+    verb.add_option("--y", options->y, "metric, such as bleu or chrf; without it the one that most runs have");
+    verb.add_option("--group", options->group, "what makes a series: none, method, pair, base or train_sentences")->capture_default_str();
+    verb.add_option("--facet", options->facet, "what gets a panel of its own: the same choices")->capture_default_str();
+    verb.add_option("--output,-o", options->output, "FILE.pdf, FILE.svg or FILE.png")->required();
+    verb.add_option("--width", options->file.width_mm, "millimetres")->capture_default_str();
+    verb.add_option("--height", options->file.height_mm, "millimetres")->capture_default_str();
+    verb.add_option("--dpi", options->file.dots_per_inch, "dots per inch of a PNG")->capture_default_str();
+    return [options](Console& console) {
+        const ui::ChartRequest request{ui::chart_x(options->x, "--x"), options->y, ui::chart_split(options->group, "--group"),
+                                       ui::chart_split(options->facet, "--facet")};
+        const Where where(options->where);
+        const Store store(options->database, Store::Open::read_only);
+        RunFilter filter;
+        if (!options->study.empty()) filter.study = options->study;
+        const auto runs = where.select(store.runs(filter));
+        qputenv("QT_QPA_PLATFORM", "offscreen");  // drawing into a file needs no display
+        int count = 1;
+        char name[] = "permille";
+        char* arguments[] = {name, nullptr};
+        const QApplication application(count, arguments);
+        ui::render_chart(runs, options->output, request, options->file);
+        if (console.json())
+            console.print(Json{{"file", options->output.string()}, {"runs", runs.size()}});
+        else
+            console.out() << options->output.string() << "\n" << std::flush;
+        return kDone;
+    };
+}
+
+}  // namespace permille::cli

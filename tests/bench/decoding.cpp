@@ -1,0 +1,55 @@
+// Translates the sources of a file of [[source ids], [labels]] lines: {"model", "pairs", "sentences", "beam", "max_length", "batch_tokens",
+// "forced" (id or null), "dtype", "threads", "method" (or null), "settings", "out": file for the ids, optional}.
+#include <ATen/Parallel.h>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/decode/beam.h"
+#include "core/models/base_model.h"
+#include "core/peft/attach.h"
+#include "tests/bench/measure.h"
+
+using namespace permille;
+
+namespace {
+
+int measure(const Json& request) {
+    at::set_num_threads(request.at("threads").get<int>());
+    const auto base =
+        load_base(request.at("model").get<std::string>(), at::kCPU, parse_dtype(request.at("dtype").get<std::string>(), at::kCPU));
+    std::vector<std::vector<std::int64_t>> sources;
+    std::ifstream lines(request.at("pairs").get<std::string>());
+    for (std::string line; sources.size() < request.at("sentences").get<std::size_t>() && std::getline(lines, line);)
+        sources.push_back(parse_json(line, "pairs").at(0).get<std::vector<std::int64_t>>());
+    Attached attached;
+    if (!request.at("method").is_null())
+        attached =
+            attach_method(find_method_by_id(request.at("method").get<std::string>(), "method"), *base->network, request.at("settings"), 1);
+    SearchSettings settings;
+    settings.beam_size = request.at("beam").get<std::int64_t>();
+    settings.max_length = request.at("max_length").get<std::int64_t>();
+    settings.batch_tokens = request.at("batch_tokens").get<std::int64_t>();
+    if (!request.at("forced").is_null()) settings.forced_first = request.at("forced").get<std::int64_t>();
+    return bench::serve([&] {
+        const auto found = beam_search(*base->network, attached.attachment.get(), sources, settings);
+        std::int64_t generated = 0;
+        Json ids = Json::array();
+        for (const auto& candidates : found) {
+            generated += static_cast<std::int64_t>(candidates.at(0).ids.size()) - 1;
+            ids.push_back(candidates[0].ids);
+        }
+        if (request.contains("out")) write_text(request["out"].get<std::string>(), ids.dump());
+        return Json{{"units", sources.size()}, {"generated", generated}};
+    });
+}
+
+}  // namespace
+
+int main(int, char** arguments) {
+    try {
+        return measure(parse_json(arguments[1] ? arguments[1] : "", "request"));
+    } catch (const std::exception& error) {
+        std::cerr << error.what() << std::endl;
+        return 1;
+    }
+}

@@ -1,0 +1,99 @@
+#include <torch/csrc/autograd/autograd.h>
+#include "core/nn/vocabulary_loss.h"
+#include "tests/support/models.h"
+#include "tests/support/test.h"
+
+using namespace permille;
+using namespace permille::test;
+
+TEST_CASE("the forward pass equals transformers'", "[models][golden]") {
+    const auto base = golden_model();
+    const Seq2Seq& model = *base->network;
+    const TensorMap want = read_safetensors(golden("m2m100/forward.safetensors"));
+    const TensorBatch batch = batch_of(model, golden_pairs());
+    const bool eager = GENERATE(true, false);
+    INFO("eager attention " << eager);
+    const at::NoGradGuard guard;
+    Forward forward = model.inference();
+    forward.eager_attention = eager;
+    const at::Tensor encoded = model.encode(forward, batch.source);
+    require_close(encoded, want.at("encoder_states"), 2e-5, "encoder states");
+    const at::Tensor states = model.decode(forward, batch.source, encoded, batch.target);
+    require_close(model.logits(forward, states), want.at("logits"), 2e-5, "logits");
+    require_close(label_log_probabilities(states, model.output_weight(forward), {}, batch.labels).neg(), want.at("label_losses"), 2e-5,
+                  "label losses");
+    require_same(batch.labels, want.at("labels"));
+}
+
+TEST_CASE("loss and all gradients equal transformers'", "[models][golden]") {
+    const auto base = golden_model();
+    const Seq2Seq& model = *base->network;
+    const TensorMap want = read_safetensors(golden("m2m100/forward.safetensors"));
+    const Json losses = read_json(golden("m2m100/forward.json"))["losses"];
+    const TensorBatch batch = batch_of(model, golden_pairs());
+    const bool smoothed = GENERATE(false, true);
+    const bool eager = GENERATE(true, false);
+    INFO("smoothed " << smoothed << ", eager attention " << eager);
+    Attached attached = attach_method(find_method_by_id("full", ""), model, Json::object(), 1);
+    Forward forward = model.inference(attached.attachment.get());
+    forward.eager_attention = eager;
+    const double epsilon = smoothed ? losses["epsilon"].get<double>() : 0.0;
+    const at::Tensor states = states_of(model, forward, batch);
+    const LossSums loss = vocabulary_loss(states, model.output_weight(forward), {}, batch.labels, epsilon);
+    REQUIRE_THAT(loss.loss.item<double>(), Catch::Matchers::WithinAbs(losses[smoothed ? "torch_smoothing" : "plain"].get<double>(), 1e-4));
+    REQUIRE_THAT(-loss.log_likelihood, Catch::Matchers::WithinAbs(losses["plain"].get<double>(), 1e-4));
+    if (smoothed) {
+        const LossSums fairseq = vocabulary_loss(states, model.output_weight(forward), {}, batch.labels, epsilon, Smoothing::fairseq);
+        REQUIRE_THAT(fairseq.loss.item<double>(), Catch::Matchers::WithinAbs(losses["fairseq_smoothing"].get<double>(), 1e-4));
+    }
+    torch::autograd::backward({loss.loss / static_cast<double>(batch.tokens)}, {});
+    for (std::size_t i = 0; i < attached.values.size(); ++i) {
+        const std::string& name = attached.specs[i].name;
+        REQUIRE(attached.values[i].grad().defined());
+        require_close(attached.values[i].grad(), want.at((smoothed ? "gradient.smoothed." : "gradient.plain.") + name), 2e-5, name);
+    }
+}
+
+TEST_CASE("the sinusoids equal transformers'", "[models][golden]") {
+    const at::Tensor want = read_safetensors(golden("m2m100/forward.safetensors")).at("sinusoids");
+    require_close(sinusoid_table(Positions::m2m, want.size(0), want.size(1), 1), want, 1e-6);
+}
+
+TEST_CASE("Marian's sinusoids count from zero and divide by the whole width", "[models]") {
+    const at::Tensor table = sinusoid_table(Positions::marian, 3, 8, 1);
+    for (int i = 0; i < 4; ++i) {
+        REQUIRE(table[0][i].item<double>() == 0.0);
+        REQUIRE(table[0][4 + i].item<double>() == 1.0);
+        const double angle = 2.0 / std::pow(10000.0, 2.0 * i / 8);
+        REQUIRE_THAT(table[2][i].item<double>(), Catch::Matchers::WithinAbs(std::sin(angle), 1e-7));
+        REQUIRE_THAT(table[2][4 + i].item<double>(), Catch::Matchers::WithinAbs(std::cos(angle), 1e-7));
+    }
+}
+
+TEST_CASE("a batch gives every sentence what it gets alone", "[models]") {
+    const auto base = golden_model();
+    const Seq2Seq& model = *base->network;
+    const auto pairs = golden_pairs();
+    const at::NoGradGuard guard;
+    Forward forward = model.inference();
+    forward.eager_attention = GENERATE(true, false);
+    const at::Tensor together = logits_of(model, forward, batch_of(model, pairs));
+    std::int64_t row = 0;
+    for (const TokenPair& pair : pairs) {
+        const auto count = static_cast<std::int64_t>(pair.labels.size());
+        require_close(logits_of(model, forward, batch_of(model, {pair})), together.narrow(0, row, count), 1e-5);
+        row += count;
+    }
+}
+
+TEST_CASE("bfloat16 matrices stay near float32", "[models]") {
+    const auto exact = golden_model();
+    const auto rough = load_base(golden("m2m100"), at::kCPU, at::kBFloat16);
+    const TensorBatch batch = batch_of(*exact->network, golden_pairs());
+    const at::NoGradGuard guard;
+    const at::Tensor want = logits_of(*exact->network, exact->network->inference(), batch);
+    const at::Tensor got = logits_of(*rough->network, rough->network->inference(), batch);
+    REQUIRE(got.scalar_type() == at::kFloat);
+    REQUIRE((got - want).abs().mean().item<double>() < 0.03 * want.abs().mean().item<double>());
+    REQUIRE(rough->network->weights()[1].scalar_type() == at::kBFloat16);
+}

@@ -1,0 +1,269 @@
+#include <QAbstractItemView>
+#include <QAction>
+#include <QMetaMethod>
+#include <QMenu>
+#include <QMenuBar>
+#include <QPushButton>
+#include <QSettings>
+#include <QSignalSpy>
+#include <QStatusBar>
+#include <QTest>
+#include <atomic>
+
+#include "core/base/files.h"
+#include "core/jobs/catalog.h"
+#include "tests/ui/filled_store.h"
+#include "tests/ui/ui_tests.h"
+#include "ui/pages/chart/chart_page.h"
+#include "ui/pages/runs/runs_page.h"
+#include "ui/pages/study/study_page.h"
+#include "ui/pages/welcome/welcome_page.h"
+#include "ui/shell/about_dialog.h"
+#include "ui/shell/main_window.h"
+
+namespace permille::test {
+
+using namespace Qt::StringLiterals;
+using ui::MainWindow;
+using ui::PageId;
+
+namespace {
+
+// Runs until it is told to stop; writes to the database as the real one does.
+class FakeEngine : public ui::StudyEngine {
+public:
+    FakeEngine(const ui::StudyOrder& order, EventSink sink) : order_(order), sink_(std::move(sink)) {
+        Store store(order.database);
+        store.find_or_add_study(order.study.name, order.yaml);
+        if (order.enqueue) store.add_runs(expand(order.study));
+    }
+    void start() override {
+        running_ = true;
+        Store store(order_.database);
+        for (const auto& run : store.runs({.study = order_.study.name}))
+            if ((run.state == RunState::queued || run.state == RunState::interrupted) && store.claim(run.id)) {
+                run_ = run.id;
+                store.heartbeat(run.id, {"training", 10, 300, 60}, 10);
+                break;
+            }
+        sink_({Event::Kind::log, "started"});
+        sink_({Event::Kind::progress, "training", 10, 300, 0, 60});
+    }
+    void stop() override {
+        Store store(order_.database);
+        RunOutcome outcome;
+        outcome.state = RunState::interrupted;
+        if (run_ > 0) store.end_run(run_, outcome);
+        running_ = false;
+    }
+    bool running() const override { return running_; }
+
+private:
+    ui::StudyOrder order_;
+    EventSink sink_;
+    std::int64_t run_ = 0;
+    std::atomic<bool> running_ = false;
+};
+
+// QObject tells about connections to its heirs alone.
+struct SignalPeek : QObject {
+    static auto is_connected() { return &SignalPeek::isSignalConnected; }
+};
+
+MainWindow::Parts parts(bool agree = true, QSettings* settings = nullptr) {
+    MainWindow::Parts parts;
+    parts.bundled_bases = {"permille-small"};
+    parts.engine = [](const ui::StudyOrder& order, const EventSink& sink) { return std::make_unique<FakeEngine>(order, sink); };
+    parts.confirm = [agree](const QString&) { return agree; };
+    parts.settings = settings;
+    return parts;
+}
+
+QAction* action(const MainWindow& window, const QString& name) {
+    for (auto* found : window.findChildren<QAction*>())
+        if (found->text().remove(u'&') == name) return found;
+    return nullptr;
+}
+
+}  // namespace
+
+class WindowTest : public QObject {
+    Q_OBJECT
+private Q_SLOTS:
+    void emptyDatabaseIsGreeted() {
+        const QTemporaryDir folder;
+        MainWindow window(parts());
+        window.openDatabase(in(folder, "new.db"));
+        window.show();
+        QTRY_VERIFY(qobject_cast<ui::WelcomePage*>(window.visiblePage()));
+        window.showPage(PageId::study);
+        QVERIFY(qobject_cast<ui::StudyPage*>(window.visiblePage()));
+        window.watcher().refresh();
+        QTest::qWait(60);
+        QVERIFY(qobject_cast<ui::StudyPage*>(window.visiblePage()));  // greeted once
+    }
+
+    void pagesSettleAndAreReachedByTheirShortcuts() {
+        const QTemporaryDir folder;
+        fill_store(in(folder, "a.db"));
+        MainWindow window(parts());
+        window.openDatabase(in(folder, "a.db"));
+        window.show();
+        for (const auto& [page, title] : {std::pair(PageId::study, u"Study"_s), std::pair(PageId::runs, u"Runs"_s), std::pair(PageId::chart, u"Chart"_s),
+                                          std::pair(PageId::results, u"Results"_s)}) {
+            auto* chosen = action(window, title);
+            QVERIFY(chosen && !chosen->shortcut().isEmpty());
+            chosen->trigger();
+            QVERIFY(chosen->isChecked());
+            QTRY_VERIFY(window.settled());
+        }
+    }
+
+    void everyMenuEntryHasSomethingToDo() {
+        MainWindow window(parts());
+        for (auto* menu : window.menuBar()->findChildren<QMenu*>())
+            for (auto* entry : menu->actions()) {
+                if (entry->isSeparator() || entry->menu() || menu->title().contains(u"esume"_s)) continue;
+                QVERIFY2((entry->*SignalPeek::is_connected())(QMetaMethod::fromSignal(&QAction::triggered)), qPrintable(entry->text()));
+            }
+    }
+
+    void aStudyRunsAndStopsAndResumes() {
+        const QTemporaryDir folder;
+        fill_store(in(folder, "a.db"), {"old", {1}, false});
+        MainWindow window(parts());
+        window.openDatabase(in(folder, "a.db"));
+        window.show();
+        QTRY_VERIFY(window.settled());
+        QSignalSpy finished(&window.runner(), &ui::RunController::finished);
+        window.studyPage()->form()->setStudy(sample_study({"fresh", {1}}));
+        action(window, u"Start study"_s)->trigger();
+        QVERIFY(window.runner().active());
+        QTRY_VERIFY(std::any_of(window.runsPage()->runs().runs().begin(), window.runsPage()->runs().runs().end(),
+                                [](const RunRow& run) { return run.state == RunState::running && run.spec.study == "fresh"; }));
+        QVERIFY(!action(window, u"Start study"_s)->isEnabled());
+        action(window, u"Stop"_s)->trigger();
+        QTRY_COMPARE(finished.count(), 1);
+        QVERIFY(finished.first()[1].toBool());
+        QTRY_VERIFY(std::any_of(window.runsPage()->runs().runs().begin(), window.runsPage()->runs().runs().end(),
+                                [](const RunRow& run) { return run.state == RunState::interrupted; }));
+
+        auto* run_menu = window.menuBar()->actions()[1]->menu();
+        Q_EMIT run_menu->aboutToShow();
+        QAction* resume = nullptr;
+        for (auto* entry : window.findChildren<QAction*>())
+            if (entry->text().startsWith(u"fresh ("_s)) resume = entry;
+        QVERIFY(resume);
+        resume->trigger();
+        QVERIFY(window.runner().active());
+        QTRY_VERIFY(window.runsPage()->runs().rowCount() > 0 &&
+                    std::any_of(window.runsPage()->runs().runs().begin(), window.runsPage()->runs().runs().end(),
+                                [](const RunRow& run) { return run.state == RunState::running; }));
+        window.runner().stop();
+        QTRY_VERIFY(!window.runner().active());
+    }
+
+    void closingWhileRunningAsksFirst() {
+        const QTemporaryDir folder;
+        fill_store(in(folder, "a.db"), {"old", {1}, false});
+        for (const bool agree : {false, true}) {
+            MainWindow window(parts(agree));
+            window.openDatabase(in(folder, "a.db"));
+            window.show();
+            QTRY_VERIFY(window.settled());
+            window.studyPage()->form()->setStudy(sample_study({agree ? "yes" : "no", {1}}));
+            QSignalSpy started(&window.runner(), &ui::RunController::started);
+            action(window, u"Start study"_s)->trigger();
+            QTRY_COMPARE(started.count(), 1);
+            window.close();
+            if (agree) {
+                QTRY_VERIFY(!window.isVisible());
+                QVERIFY(!window.runner().active());
+            } else {
+                QTest::qWait(50);
+                QVERIFY(window.isVisible());
+                QVERIFY(window.runner().active());
+            }
+        }
+        const Store store(in(folder, "a.db"));
+        QVERIFY(!store.runs({.states = {RunState::interrupted}}).empty());
+    }
+
+    void clickInTheChartOpensTheRun() {
+        const QTemporaryDir folder;
+        fill_store(in(folder, "a.db"));
+        MainWindow window(parts());
+        window.openDatabase(in(folder, "a.db"));
+        window.show();
+        window.showPage(PageId::chart);
+        QTRY_VERIFY(window.settled());
+        Q_EMIT window.chartPage()->runActivated(7);
+        QVERIFY(qobject_cast<ui::RunsPage*>(window.visiblePage()));
+        QTRY_VERIFY(window.settled());
+    }
+
+    void aStudyOfTheDatabaseOpensWithItsChart() {
+        const QTemporaryDir folder;
+        fill_store(in(folder, "a.db"));
+        MainWindow window(parts());
+        window.openDatabase(in(folder, "a.db"));
+        window.openStoredStudy("budgets");
+        QTRY_VERIFY(qobject_cast<ui::ChartPage*>(window.visiblePage()));
+        QCOMPARE(window.studyPage()->form()->study().name, std::string("budgets"));
+        window.openStoredStudy("budgetz");
+        QVERIFY2(window.message().contains(u"did you mean “budgets”"_s), qPrintable(window.message()));
+    }
+
+    void unreadableDatabaseIsTold() {
+        const QTemporaryDir folder;
+        write_text(in(folder, "bad.db"), std::string(4096, 'x'));
+        MainWindow window(parts());
+        window.openDatabase(in(folder, "bad.db"));
+        QTRY_VERIFY(window.message().contains(u"bad.db"_s));
+    }
+
+    void settingsAreRemembered() {
+        const QTemporaryDir folder;
+        QSettings settings(folder.filePath(u"settings.ini"_s), QSettings::IniFormat);
+        fill_store(in(folder, "a.db"));
+        {
+            MainWindow window(parts(true, &settings));
+            window.openDatabase(in(folder, "a.db"));
+            window.resize(1101, 702);
+            window.show();
+            QTRY_VERIFY(window.settled());
+            action(window, u"Dark"_s)->trigger();
+            window.close();
+        }
+        MainWindow window(parts(true, &settings));
+        QCOMPARE(window.size(), QSize(1101, 702));
+        QVERIFY(action(window, u"Dark"_s)->isChecked());
+        QCOMPARE(settings.value(u"database"_s).toString(), QString::fromStdString(in(folder, "a.db").string()));
+        action(window, u"Light"_s)->trigger();
+    }
+
+    void aboutNamesLibrariesAndLicences() {
+        const QString words = ui::AboutDialog::libraries();
+        for (const QString& word : {u"Qt"_s, u"QCustomPlot"_s, u"libtorch"_s, u"SQLite"_s, u"SentencePiece"_s, u"GPL-3.0"_s, u"BSD-3-Clause"_s})
+            QVERIFY2(words.contains(word), qPrintable(word));
+    }
+
+    void widgetsThatTakeFocusHaveNames() {
+        const QTemporaryDir folder;
+        fill_store(in(folder, "a.db"));
+        MainWindow window(parts());
+        window.openDatabase(in(folder, "a.db"));
+        window.show();
+        QTRY_VERIFY(window.settled());
+        for (auto* view : window.findChildren<QAbstractItemView*>()) {
+            if (view->inherits("QHeaderView") || view->inherits("QComboBoxListView")) continue;
+            QVERIFY2(!view->accessibleName().isEmpty(), view->metaObject()->className());
+        }
+    }
+};
+
+std::unique_ptr<QObject> make_window_test() { return std::make_unique<WindowTest>(); }
+
+}  // namespace permille::test
+
+#include "window_test.moc"
