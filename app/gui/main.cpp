@@ -42,8 +42,9 @@ void explain_fatal(QtMsgType type, const QMessageLogContext&, const QString& mes
     if (type == QtDebugMsg || type == QtInfoMsg || type == QtWarningMsg) return;
     std::cerr << "permille-workbench: " << plain(message) << std::endl;
     if (type != QtFatalMsg) return;
-    std::cerr << "permille-workbench: start it where there is a display, or use the command line: permille run, permille results, permille plot"
-              << std::endl;
+    std::cerr
+        << "permille-workbench: start it where there is a display, or use the command line: permille run, permille results, permille plot"
+        << std::endl;
     std::_Exit(kFailed);
 }
 
@@ -55,7 +56,8 @@ bool has_argument(int argc, char** argv, std::string_view name) {
 
 // Chooses Qt's platform before it starts. False when there is none to show a window on.
 bool prepare_display(int argc, char** argv) {
-    if (qEnvironmentVariableIsSet("QT_QPA_PLATFORM") || has_argument(argc, argv, "-platform") || has_argument(argc, argv, "--platform")) return true;
+    if (qEnvironmentVariableIsSet("QT_QPA_PLATFORM") || has_argument(argc, argv, "-platform") || has_argument(argc, argv, "--platform"))
+        return true;
     // Pictures, help and version need no display.
     for (const char* name : {"--screenshot", "--help", "-h", "--version", "-v"})
         if (has_argument(argc, argv, name)) {
@@ -73,7 +75,8 @@ QSize parse_size(const QString& words) {
     const QStringList parts = words.split(u'x');
     const QSize size = parts.size() == 2 ? QSize(parts[0].toInt(), parts[1].toInt()) : QSize();
     if (size.width() < 640 || size.height() < 400 || size.width() > 8000 || size.height() > 8000)
-        throw Error(ErrorKind::usage, "--size", "'" + plain(words) + "' is no size", "give WIDTHxHEIGHT from 640x400 to 8000x8000, such as 1280x800");
+        throw Error(ErrorKind::usage, "--size", "'" + plain(words) + "' is no size",
+                    "give WIDTHxHEIGHT from 640x400 to 8000x8000, such as 1280x800");
     return size;
 }
 
@@ -115,8 +118,8 @@ void take_screenshot(permille::ui::MainWindow& window, const QString& file) {
         timer->stop();
         const bool saved = window.grab().save(file);
         if (!saved)
-            std::cerr << "permille-workbench: " << plain(file) << ": the picture cannot be written; end the name with .png and choose a folder that exists"
-                      << std::endl;
+            std::cerr << "permille-workbench: " << plain(file)
+                      << ": the picture cannot be written; end the name with .png and choose a folder that exists" << std::endl;
         QCoreApplication::exit(saved ? 0 : kFailed);
     });
     timer->start();
@@ -125,7 +128,8 @@ void take_screenshot(permille::ui::MainWindow& window, const QString& file) {
 int run(QApplication& application) {
     QCommandLineParser parser;
     parser.setApplicationDescription(u"The window of Permille: studies, runs and charts of parameter-efficient fine-tuning."_s);
-    const QCommandLineOption database(u"db"_s, u"The database to open; the one of last time, else the user's own, without it."_s, u"FILE"_s);
+    const QCommandLineOption database(u"db"_s, u"The database to open; the one of last time, else the user's own, without it."_s,
+                                      u"FILE"_s);
     const QCommandLineOption study(u"study"_s, u"A study to open: a file, or the name of one in the database."_s, u"FILE.yaml|NAME"_s);
     const QCommandLineOption page(u"page"_s, u"The page to show: study, runs, chart or results."_s, u"PAGE"_s);
     const QCommandLineOption screenshot(u"screenshot"_s, u"Save a picture of the window and quit; needs no display."_s, u"FILE.png"_s);
@@ -134,11 +138,14 @@ int run(QApplication& application) {
     parser.addOptions({database, study, page, screenshot, size, theme});
     parser.addHelpOption();
     parser.addVersionOption();
-    parser.process(application);
+    if (!parser.parse(QApplication::arguments()))
+        throw Error(ErrorKind::usage, {}, plain(parser.errorText()), "permille-workbench --help lists the options");
+    parser.process(application);  // --help and --version
 
     QSettings settings;
     const bool picture = parser.isSet(screenshot);
-    permille::ui::apply_theme(application, permille::ui::theme_named(parser.isSet(theme) ? parser.value(theme) : settings.value(u"theme"_s).toString()));
+    permille::ui::apply_theme(application,
+                              permille::ui::theme_named(parser.isSet(theme) ? parser.value(theme) : settings.value(u"theme"_s).toString()));
 
     std::optional<permille::ui::Problem> remark;
     const auto file = choose_database(parser.value(database), settings, remark);
@@ -172,9 +179,10 @@ int run(QApplication& application) {
 int main(int argc, char** argv) {
     qInstallMessageHandler(explain_fatal);
     if (!prepare_display(argc, argv)) {
-        std::cerr << "permille-workbench: there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set); start it on a desktop, or use the "
-                     "command line: permille run, permille results, permille plot"
-                  << std::endl;
+        std::cerr
+            << "permille-workbench: there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set); start it on a desktop, or use the "
+               "command line: permille run, permille results, permille plot"
+            << std::endl;
         return kFailed;
     }
     try {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/base/error.h"
+#include "core/nn/matmul.h"
 
 namespace permille {
 
@@ -153,7 +154,7 @@ at::Tensor Seq2Seq::decode(const Forward& forward, const TokenRows& source, cons
 at::Tensor Seq2Seq::output_weight(const Forward& forward) const { return forward.parameter(0).to(compute_); }
 
 at::Tensor Seq2Seq::logits(const Forward& forward, const at::Tensor& states) const {
-    at::Tensor scores = at::linear(states.to(compute_), output_weight(forward)).to(at::kFloat);
+    at::Tensor scores = linear_map(states.to(compute_), output_weight(forward)).to(at::kFloat);
     if (logits_bias_.defined()) scores = scores + logits_bias_;
     return scores;
 }

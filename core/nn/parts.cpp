@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/nn/matmul.h"
+
 namespace permille {
 
 const at::Tensor& Forward::parameter(int index) const {
@@ -15,7 +17,7 @@ const at::Tensor& Forward::parameter(int index) const {
 
 at::Tensor Linear::operator()(const Forward& forward, const at::Tensor& x) const {
     const at::Tensor input = x.to(forward.compute);
-    at::Tensor y = at::linear(input, forward.parameter(weight).to(forward.compute), forward.parameter(bias).to(forward.compute));
+    at::Tensor y = linear_map(input, forward.parameter(weight).to(forward.compute), forward.parameter(bias).to(forward.compute));
     if (const LinearDelta* delta = forward.delta(site)) y = delta->apply(forward, input, y);
     return y;
 }

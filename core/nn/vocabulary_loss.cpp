@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "core/nn/matmul.h"
+
 namespace permille {
 
 namespace {
@@ -29,14 +31,10 @@ struct Loss : torch::autograd::Function<Loss> {
         if (weight_trains) to_weight = at::zeros(weight.sizes(), weight.options().dtype(at::kFloat));
         at::Tensor smoothed = at::zeros({}, hidden.options().dtype(at::kDouble)), likelihood = at::zeros({}, smoothed.options());
         const std::int64_t block = std::min(count, block_rows(weight));
-        at::Tensor buffer = at::empty({block, vocabulary}, x.options());
-        const at::Tensor transposed = weight.t();
         for (std::int64_t from = 0; from < count; from += block) {
             const std::int64_t size = std::min(block, count - from);
             const at::Tensor rows = x.narrow(0, from, size);
-            at::Tensor product = buffer.narrow(0, 0, size);
-            at::mm_out(product, rows, transposed);
-            at::Tensor logits = product.to(at::kFloat);
+            at::Tensor logits = product_transposed(rows, weight).to(at::kFloat);
             if (bias) logits.add_(*bias);
             const at::Tensor block_labels = labels.narrow(0, from, size).unsqueeze(1);
             at::Tensor log_p = at::log_softmax(logits, 1);
@@ -56,16 +54,8 @@ struct Loss : torch::autograd::Function<Loss> {
             if (epsilon > 0) gradient.sub_(other);
             gradient.scatter_add_(1, block_labels, at::full({size, 1}, -own, gradient.options()));
             const at::Tensor typed = gradient.to(x.scalar_type());
-            if (hidden_trains) {
-                at::Tensor target = to_hidden.narrow(0, from, size);
-                at::mm_out(target, typed, weight);
-            }
-            if (weight_trains) {
-                if (typed.scalar_type() == at::kFloat)
-                    to_weight.addmm_(typed.t(), rows);
-                else
-                    to_weight.add_(at::mm(typed.t(), rows));
-            }
+            if (hidden_trains) to_hidden.narrow(0, from, size).copy_(product_transposed(typed, weight.t()));
+            if (weight_trains) to_weight.add_(product_transposed(typed.t(), rows.t()));
         }
         context->save_for_backward({to_hidden, to_weight});
         context->saved_data["hidden_type"] = static_cast<std::int64_t>(hidden.scalar_type());
@@ -104,7 +94,7 @@ at::Tensor label_log_probabilities(const at::Tensor& hidden, const at::Tensor& w
     const at::Tensor x = hidden.to(weight.scalar_type());
     for (std::int64_t from = 0; from < count; from += block) {
         const std::int64_t size = std::min(block, count - from);
-        at::Tensor logits = at::mm(x.narrow(0, from, size), weight.t()).to(at::kFloat);
+        at::Tensor logits = product_transposed(x.narrow(0, from, size), weight).to(at::kFloat);
         if (bias.defined()) logits.add_(bias);
         result.narrow(0, from, size).copy_(at::log_softmax(logits, 1).gather(1, labels.narrow(0, from, size).unsqueeze(1)).squeeze(1));
     }

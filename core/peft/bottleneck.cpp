@@ -4,6 +4,7 @@
 // Wu, bd, bu at zero, an exact identity that starts learning sooner.
 #include <ATen/ATen.h>
 
+#include "core/nn/matmul.h"
 #include "core/nn/parts.h"
 #include "core/peft/method.h"
 
@@ -38,8 +39,8 @@ public:
     at::Tensor apply(const Forward& forward, const at::Tensor& rows) const override {
         const auto typed = [&](const at::Tensor& tensor) { return tensor.to(forward.compute); };
         const at::Tensor normed = at::layer_norm(rows.to(at::kFloat), {rows.size(-1)}, norm_weight_, norm_bias_, 1e-5).to(forward.compute);
-        const at::Tensor middle = activate(activation_, at::linear(normed, typed(down_), typed(down_bias_)));
-        return rows + at::linear(middle, typed(up_), typed(up_bias_));
+        const at::Tensor middle = activate(activation_, linear_map(normed, typed(down_), typed(down_bias_)));
+        return rows + linear_map(middle, typed(up_), typed(up_bias_));
     }
 
 private:

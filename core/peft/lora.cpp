@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/nn/matmul.h"
 #include "core/nn/parts.h"
 #include "core/peft/method.h"
 
@@ -45,8 +46,8 @@ public:
     at::Tensor apply(const Forward& forward, const at::Tensor& x, const at::Tensor& y) const override {
         const double rate = at::GradMode::is_enabled() ? rate_ : 0.0;
         const at::Tensor input = dropout(x, rate, forward.streams);
-        const at::Tensor low = at::mm(input, a_.to(x.scalar_type()).t());
-        return at::addmm(y, low, b_.to(x.scalar_type()).t(), 1.0, scale_);
+        const at::Tensor low = linear_map(input, a_.to(x.scalar_type()));
+        return at::add(y, linear_map(low, b_.to(x.scalar_type())), scale_);
     }
     at::Tensor merged_weight(const at::Tensor& weight) const override {
         return (weight.to(at::kFloat) + scale_ * at::mm(b_, a_)).to(weight.scalar_type());

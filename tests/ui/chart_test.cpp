@@ -65,7 +65,8 @@ class ChartTest : public QObject {
     Q_OBJECT
 private Q_SLOTS:
     void oneSeriesPerMethodAndReferenceLines() {
-        const auto chart = ui::chart_data({run(1, "none", 0, 5), run(2, "full", 100, 25), run(3, "lora", 2, 18), run(4, "lora", 0.5, 12), run(5, "bitfit", 0.1, 9)});
+        const auto chart = ui::chart_data(
+            {run(1, "none", 0, 5), run(2, "full", 100, 25), run(3, "lora", 2, 18), run(4, "lora", 0.5, 12), run(5, "bitfit", 0.1, 9)});
         QCOMPARE(chart.panels.size(), std::size_t{1});
         const auto& panel = chart.panels.front();
         QCOMPARE(panel.series.size(), std::size_t{2});
@@ -114,7 +115,8 @@ private Q_SLOTS:
     }
 
     void pairsGetPanelsAndMethodsKeepTheirLook() {
-        const auto chart = ui::chart_data({run(1, "bitfit", 0.1, 9, 1, "it"), run(2, "lora", 2, 18, 1, "it"), run(3, "lora", 2, 8, 1, "tr"), run(4, "none", 0, 3, 1, "tr")});
+        const auto chart = ui::chart_data({run(1, "bitfit", 0.1, 9, 1, "it"), run(2, "lora", 2, 18, 1, "it"), run(3, "lora", 2, 8, 1, "tr"),
+                                           run(4, "none", 0, 3, 1, "tr")});
         QCOMPARE(chart.panels.size(), std::size_t{2});
         QCOMPARE(chart.panels[0].title, u"it → en"_s);
         QCOMPARE(chart.panels[1].title, u"tr → en"_s);
@@ -172,8 +174,8 @@ private Q_SLOTS:
         const QByteArray svg = content(in(folder, "chart.svg"));
         const QString all = words(svg, parses);
         QVERIFY(parses);
-        for (const QString& word : {u"it → en"_s, u"tr → en"_s, ui::shown_method("lora"), ui::shown_method("bottleneck"), ui::shown_method("bitfit"), u"BLEU"_s,
-                                    u"Untouched base 6.4"_s, u"0.5"_s, u"10"_s})
+        for (const QString& word : {u"it → en"_s, u"tr → en"_s, ui::shown_method("lora"), ui::shown_method("bottleneck"),
+                                    ui::shown_method("bitfit"), u"BLEU"_s, u"Untouched base 6.4"_s, u"0.5"_s, u"10"_s})
             QVERIFY2(all.contains(word), qPrintable(word));
         QVERIFY(svg.contains("width=\"160"));  // millimetres
     }

@@ -9,7 +9,8 @@ namespace {
 constexpr double kBaseParameters = 8'405'504;
 
 const Hypothesis kSentences[] = {{"Il file non può essere aperto.", "The file cannot be opened.", "The file can not be opened.", -3.2},
-                                 {"Fare clic sull'icona per chiudere la finestra.", "Click the icon to close the window.", "Click on the icon to close the window.", -4.1},
+                                 {"Fare clic sull'icona per chiudere la finestra.", "Click the icon to close the window.",
+                                  "Click on the icon to close the window.", -4.1},
                                  {"Seleziona il colore di sfondo.", "Select the background colour.", "Select the background color.", -2.7}};
 
 // More parameters help, with less and less effect; the third decimal place of the seed makes repetitions differ.

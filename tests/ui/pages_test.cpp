@@ -82,7 +82,9 @@ private Q_SLOTS:
         Study study = sample_study();
         study.bases = {"permille-small", "another-base"};
         study.pairs = {{"it-en"}, {"it-en", "en", "it"}, {"not-imported", "xx", "en"}};
-        study.methods = {{"bottleneck", {{"activation", "gelu"}}, {1.5}, {{"learning_rate", 0.002}, {"updates", 50}}}, {"lora"}, {"lora", {{"rank", 3}}}};
+        study.methods = {{"bottleneck", {{"activation", "gelu"}}, {1.5}, {{"learning_rate", 0.002}, {"updates", 50}}},
+                         {"lora"},
+                         {"lora", {{"rank", 3}}}};
         study.training.label_smoothing = 0.2;
         study.decoding.beam_size = 2;
         study.evaluation.metric = "chrf";
@@ -141,7 +143,8 @@ private Q_SLOTS:
         page.setSnapshot(snapshot);
         page.form()->setStudy(parse_study(snapshot->studies.back().yaml, "stored"));
         QTRY_VERIFY(page.settled());
-        const auto finished = std::count_if(snapshot->runs.begin(), snapshot->runs.end(), [](const RunRow& run) { return run.state == RunState::finished; });
+        const auto finished =
+            std::count_if(snapshot->runs.begin(), snapshot->runs.end(), [](const RunRow& run) { return run.state == RunState::finished; });
         QCOMPARE(static_cast<std::ptrdiff_t>(page.plan().finished), finished);
         QCOMPARE(page.plan().runs.size(), snapshot->runs.size());
         QVERIFY(page.preview()->summary().contains(u"%1 done"_s.arg(finished)));
@@ -198,7 +201,8 @@ private Q_SLOTS:
         QSignalSpy selected(&page, &ui::RunsPage::runSelected);
         const auto snapshot = snapshot_of(file);
         page.setSnapshot(snapshot);
-        const auto lora = std::find_if(snapshot->runs.begin(), snapshot->runs.end(), [](const RunRow& run) { return run.spec.method == "lora"; });
+        const auto lora =
+            std::find_if(snapshot->runs.begin(), snapshot->runs.end(), [](const RunRow& run) { return run.spec.method == "lora"; });
         page.showRun(lora->id);
         QCOMPARE(selected.last().first().toLongLong(), lora->id);
         QVERIFY(!page.settled());
@@ -207,7 +211,8 @@ private Q_SLOTS:
         QCOMPARE(page.details()->curves()->points("train_loss"), 60);
         QCOMPARE(page.details()->curves()->points("valid_bleu"), 6);
         QCOMPARE(page.details()->translations().rowCount(), 3);
-        QCOMPARE(page.details()->translations().index(2, ui::TranslationsModel::hypothesis).data().toString(), u"Select the background color."_s);
+        QCOMPARE(page.details()->translations().index(2, ui::TranslationsModel::hypothesis).data().toString(),
+                 u"Select the background color."_s);
         QVERIFY(page.details()->overview().contains(u"Rank"_s));
         QVERIFY(page.details()->overview().contains(u"Italian to English"_s));
     }
@@ -273,8 +278,11 @@ private Q_SLOTS:
         std::vector<RunRow> finished;
         for (const auto& run : snapshot->runs)
             if (run.state == RunState::finished) finished.push_back(run);
-        const std::pair<const char*, TableFormat> formats[] = {{"t.csv", TableFormat::csv}, {"t.tsv", TableFormat::tsv}, {"t.md", TableFormat::md},
-                                                               {"t.tex", TableFormat::latex}, {"t.json", TableFormat::json}};
+        const std::pair<const char*, TableFormat> formats[] = {{"t.csv", TableFormat::csv},
+                                                               {"t.tsv", TableFormat::tsv},
+                                                               {"t.md", TableFormat::md},
+                                                               {"t.tex", TableFormat::latex},
+                                                               {"t.json", TableFormat::json}};
         for (const auto& [name, format] : formats) {
             page.exportTo(QString::fromStdString(in(folder, name).string()));
             QCOMPARE(QString::fromStdString(read_text(in(folder, name))), QString::fromStdString(render(results_table(finished), format)));

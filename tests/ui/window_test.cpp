@@ -1,8 +1,9 @@
 #include <QAbstractItemView>
 #include <QAction>
-#include <QMetaMethod>
+#include <QLineEdit>
 #include <QMenu>
 #include <QMenuBar>
+#include <QMetaMethod>
 #include <QPushButton>
 #include <QSettings>
 #include <QSignalSpy>
@@ -19,7 +20,9 @@
 #include "ui/pages/study/study_page.h"
 #include "ui/pages/welcome/welcome_page.h"
 #include "ui/shell/about_dialog.h"
+#include "ui/shell/import_dialog.h"
 #include "ui/shell/main_window.h"
+#include "ui/shell/study_progress.h"
 
 namespace permille::test {
 
@@ -109,8 +112,8 @@ private Q_SLOTS:
         MainWindow window(parts());
         window.openDatabase(in(folder, "a.db"));
         window.show();
-        for (const auto& [page, title] : {std::pair(PageId::study, u"Study"_s), std::pair(PageId::runs, u"Runs"_s), std::pair(PageId::chart, u"Chart"_s),
-                                          std::pair(PageId::results, u"Results"_s)}) {
+        for (const auto& [page, title] : {std::pair(PageId::study, u"Study"_s), std::pair(PageId::runs, u"Runs"_s),
+                                          std::pair(PageId::chart, u"Chart"_s), std::pair(PageId::results, u"Results"_s)}) {
             auto* chosen = action(window, title);
             QVERIFY(chosen && !chosen->shortcut().isEmpty());
             chosen->trigger();
@@ -222,6 +225,28 @@ private Q_SLOTS:
         QTRY_VERIFY(window.message().contains(u"bad.db"_s));
     }
 
+    void timeLeftCountsTheRunsThatWait() {
+        const auto run = [](RunState state, double seconds, double eta) {
+            RunRow row;
+            row.spec.study = "s";
+            row.spec.method = "lora";
+            row.state = state;
+            row.seconds = seconds;
+            row.progress = {"training", 30, 100, eta};
+            return row;
+        };
+        const std::vector<RunRow> runs{run(RunState::finished, 40, -1), run(RunState::finished, 60, -1), run(RunState::running, 0, 20),
+                                       run(RunState::queued, 0, -1), run(RunState::queued, 0, -1)};
+        const auto now = ui::study_progress(runs);
+        QCOMPARE(now.running, &runs[2]);
+        QCOMPARE(now.done, std::int64_t{2});
+        QCOMPARE(now.total, std::int64_t{5});
+        QCOMPARE(now.share, (2 + 0.3) / 5);
+        QCOMPARE(now.eta_seconds, 20 + 2 * 50.0);
+        QCOMPARE(ui::study_progress({runs.begin() + 2, runs.end()}).eta_seconds, -1.0);  // none has ended yet
+        QVERIFY(!ui::study_progress({}).running);
+    }
+
     void settingsAreRemembered() {
         const QTemporaryDir folder;
         QSettings settings(folder.filePath(u"settings.ini"_s), QSettings::IniFormat);
@@ -242,9 +267,56 @@ private Q_SLOTS:
         action(window, u"Light"_s)->trigger();
     }
 
+    void textIsImportedFromTheWindow() {
+        const QTemporaryDir folder;
+        Store store(in(folder, "a.db"));
+        write_text(in(folder, "text.tsv"), "eins\tone\n");
+        ImportRequest seen;
+        ui::ImportDialog dialog(in(folder, "a.db"), [&](const ImportRequest& request, const EventSink& events, const std::stop_token&) {
+            seen = request;
+            events({Event::Kind::progress, "cleaning", 1, 2});
+            CorpusRow row;
+            row.name = request.name;
+            row.source_language = request.text.source_language;
+            row.target_language = request.text.target_language;
+            Store(*request.database).put_corpus(row);
+            CorpusReport report;
+            report.info.name = request.name;
+            report.info.source_language = request.text.source_language;
+            report.info.target_language = request.text.target_language;
+            return report;
+        });
+        QSignalSpy imported(&dialog, &ui::ImportDialog::imported);
+        dialog.start();
+        QVERIFY2(dialog.message().contains(u"Text"_s), qPrintable(dialog.message()));  // nothing chosen yet
+        dialog.setFiles({QString::fromStdString(in(folder, "text.tsv").string())});
+        for (auto* edit : dialog.findChildren<QLineEdit*>()) {
+            if (edit->accessibleName() == u"Source language"_s) edit->setText(u"de"_s);
+            if (edit->accessibleName() == u"Target language"_s) edit->setText(u"en"_s);
+        }
+        dialog.start();
+        QTRY_COMPARE(imported.count(), 1);
+        QCOMPARE(imported.first().first().toString(), u"de-en"_s);  // suggested from the languages
+        QCOMPARE(seen.text.format, TextFormat::tsv);
+        QCOMPARE(store.corpora().size(), std::size_t{1});
+    }
+
+    void importTellsWhatIsWrong() {
+        const QTemporaryDir folder;
+        ui::ImportDialog dialog(in(folder, "a.db"), [](const ImportRequest&, const EventSink&, const std::stop_token&) -> CorpusReport {
+            throw Error(ErrorKind::file, "text.tsv:7", "has one column", "write source TAB target");
+        });
+        dialog.setFiles({u"text.tsv"_s});
+        for (auto* edit : dialog.findChildren<QLineEdit*>())
+            if (edit->accessibleName().endsWith(u"language"_s)) edit->setText(u"de"_s);
+        dialog.start();
+        QTRY_VERIFY(dialog.message().contains(u"text.tsv:7"_s));
+    }
+
     void aboutNamesLibrariesAndLicences() {
         const QString words = ui::AboutDialog::libraries();
-        for (const QString& word : {u"Qt"_s, u"QCustomPlot"_s, u"libtorch"_s, u"SQLite"_s, u"SentencePiece"_s, u"GPL-3.0"_s, u"BSD-3-Clause"_s})
+        for (const QString& word :
+             {u"Qt"_s, u"QCustomPlot"_s, u"libtorch"_s, u"SQLite"_s, u"SentencePiece"_s, u"GPL-3.0"_s, u"BSD-3-Clause"_s})
             QVERIFY2(words.contains(word), qPrintable(word));
     }
 

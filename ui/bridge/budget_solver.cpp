@@ -52,8 +52,7 @@ private:
 
 BudgetSolver::BudgetSolver(Solve solve, QObject* parent) : QObject(parent) {
     qRegisterMetaType<BudgetReply>();
-    if (!solve)
-        solve = [](const BudgetQuestion& q) { return solve_budget(q.base, q.method, q.settings, q.percent, q.training, q.device); };
+    if (!solve) solve = [](const BudgetQuestion& q) { return solve_budget(q.base, q.method, q.settings, q.percent, q.training, q.device); };
     worker_ = new Worker(this, std::move(solve));
     worker_->moveToThread(&thread_);
     connect(&thread_, &QThread::finished, worker_, &QObject::deleteLater);
@@ -73,8 +72,8 @@ BudgetSolver::~BudgetSolver() {
 int BudgetSolver::ask(std::vector<BudgetQuestion> questions) {
     const int call = ++*newest_;
     open_ = call;
-    QMetaObject::invokeMethod(worker_, [worker = worker_, call, questions = std::move(questions)] { worker->work(call, questions); },
-                              Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        worker_, [worker = worker_, call, questions = std::move(questions)] { worker->work(call, questions); }, Qt::QueuedConnection);
     return call;
 }
 

@@ -1,5 +1,5 @@
-// Solves budgets on a thread of its own, so that the study page can show them while one types. Answers are remembered: what was asked before
-// is answered at once.
+// Solves budgets on a thread of its own, so that the study page can show them while one types. Answers are remembered: what was asked
+// before is answered at once.
 #pragma once
 
 #include <QObject>

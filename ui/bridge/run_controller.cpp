@@ -94,7 +94,8 @@ private:
         auto throttle = std::make_shared<Throttle>();
         return [owner = owner_, throttle](const Event& event) {
             if (event.kind == Event::Kind::log) {
-                QMetaObject::invokeMethod(owner, [owner, line = text(event.text)] { Q_EMIT owner->logLine(line); }, Qt::QueuedConnection);
+                QMetaObject::invokeMethod(
+                    owner, [owner, line = text(event.text)] { Q_EMIT owner->logLine(line); }, Qt::QueuedConnection);
             } else if (event.kind == Event::Kind::progress && throttle->pass()) {
                 QMetaObject::invokeMethod(
                     owner, [owner, event] { Q_EMIT owner->progress(text(event.text), event.step, event.total, event.eta_seconds); },
@@ -119,7 +120,8 @@ RunController::RunController(MakeEngine make, QObject* parent)
 }
 
 RunController::~RunController() {
-    QMetaObject::invokeMethod(host_, [host = host_] { host->stop(); }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        host_, [host = host_] { host->stop(); }, Qt::QueuedConnection);
     thread_.quit();
     thread_.wait();  // the engine's destructor waits for its workers
 }
@@ -130,14 +132,16 @@ void RunController::start(const StudyOrder& order) {
     stopping_ = false;
     study_ = text(order.study.name);
     Q_EMIT stateChanged();
-    QMetaObject::invokeMethod(host_, [host = host_, order] { host->start(order); }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        host_, [host = host_, order] { host->start(order); }, Qt::QueuedConnection);
 }
 
 void RunController::stop() {
     if (!active_ || stopping_) return;
     stopping_ = true;
     Q_EMIT stateChanged();
-    QMetaObject::invokeMethod(host_, [host = host_] { host->stop(); }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        host_, [host = host_] { host->stop(); }, Qt::QueuedConnection);
 }
 
 void RunController::end(bool failed) {

@@ -127,19 +127,23 @@ StoreWatcher::~StoreWatcher() {
 }
 
 void StoreWatcher::open(const std::filesystem::path& file) {
-    QMetaObject::invokeMethod(reader_, [reader = reader_, file] { reader->open(file); }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        reader_, [reader = reader_, file] { reader->open(file); }, Qt::QueuedConnection);
 }
 
 void StoreWatcher::watchRun(std::optional<std::int64_t> run) {
-    QMetaObject::invokeMethod(reader_, [reader = reader_, run] { reader->watch(run); }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        reader_, [reader = reader_, run] { reader->watch(run); }, Qt::QueuedConnection);
 }
 
 void StoreWatcher::post(std::function<void(Store&)> change) {
-    QMetaObject::invokeMethod(reader_, [reader = reader_, change = std::move(change)] { reader->change(change); }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        reader_, [reader = reader_, change = std::move(change)] { reader->change(change); }, Qt::QueuedConnection);
 }
 
 void StoreWatcher::refresh() {
-    QMetaObject::invokeMethod(reader_, [reader = reader_] { reader->refresh(); }, Qt::QueuedConnection);
+    QMetaObject::invokeMethod(
+        reader_, [reader = reader_] { reader->refresh(); }, Qt::QueuedConnection);
 }
 
 }  // namespace permille::ui

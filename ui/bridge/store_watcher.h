@@ -1,6 +1,6 @@
-// Keeps the window in step with the database, whoever writes to it. All reading and writing happens on the watcher's own thread with its own
-// connection: about twice a second it asks whether another process has changed the file, reads everything anew when it has, and hands over an
-// immutable snapshot by queued signal. The GUI thread never waits for SQLite.
+// Keeps the window in step with the database, whoever writes to it. All reading and writing happens on the watcher's own thread with its
+// own connection: about twice a second it asks whether another process has changed the file, reads everything anew when it has, and hands
+// over an immutable snapshot by queued signal. The GUI thread never waits for SQLite.
 #pragma once
 
 #include <QObject>

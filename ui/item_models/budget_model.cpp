@@ -39,7 +39,8 @@ void BudgetModel::setQuestions(const std::vector<BudgetQuestion>& questions) {
         rows.push_back(std::move(row));
     }
     rows_ = std::move(rows);
-    several_bases_ = std::any_of(rows_.begin(), rows_.end(), [&](const Row& row) { return row.question.base != rows_.front().question.base; });
+    several_bases_ =
+        std::any_of(rows_.begin(), rows_.end(), [&](const Row& row) { return row.question.base != rows_.front().question.base; });
     endResetModel();
 }
 
@@ -74,8 +75,9 @@ QVariant BudgetModel::data(const QModelIndex& index, int role) const {
     switch (role) {
         case Qt::DisplayRole:
             switch (index.column()) {
-                case method: return several_bases_ ? shown_method(row.question.method) + u" · "_s + text(row.question.base).section(u'/', -1)
-                                                   : shown_method(row.question.method);
+                case method:
+                    return several_bases_ ? shown_method(row.question.method) + u" · "_s + text(row.question.base).section(u'/', -1)
+                                          : shown_method(row.question.method);
                 case budget: return row.question.percent ? shown_percent(*row.question.percent) : u"–"_s;
                 case size:
                     if (row.status == Status::pending) return u"…"_s;
@@ -85,7 +87,8 @@ QVariant BudgetModel::data(const QModelIndex& index, int role) const {
                     return refused ? tr("out of reach") : solved_size(row.reply);
                 case trainable: return row.status == Status::solved ? shown_count(answer.trainable) : QString();
                 case percent: return row.status == Status::solved ? shown_percent(answer.percent_base) : QString();
-                case memory: return row.status == Status::solved && answer.peak_memory_bytes > 0 ? shown_bytes(answer.peak_memory_bytes) : QString();
+                case memory:
+                    return row.status == Status::solved && answer.peak_memory_bytes > 0 ? shown_bytes(answer.peak_memory_bytes) : QString();
                 default: return {};
             }
         case Qt::ToolTipRole: {
@@ -102,7 +105,8 @@ QVariant BudgetModel::data(const QModelIndex& index, int role) const {
             font.setStrikeOut(true);
             return font;
         }
-        case Qt::ForegroundRole: return refused ? QVariant(QGuiApplication::palette().color(QPalette::Disabled, QPalette::Text)) : QVariant();
+        case Qt::ForegroundRole:
+            return refused ? QVariant(QGuiApplication::palette().color(QPalette::Disabled, QPalette::Text)) : QVariant();
         case Qt::TextAlignmentRole:
             return QVariant((index.column() == method || index.column() == size ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter);
         case status_role: return static_cast<int>(row.status);
@@ -113,7 +117,8 @@ QVariant BudgetModel::data(const QModelIndex& index, int role) const {
 
 QVariant BudgetModel::headerData(int section, Qt::Orientation orientation, int role) const {
     if (orientation != Qt::Horizontal) return {};
-    if (role == Qt::TextAlignmentRole) return QVariant((section == method || section == size ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter);
+    if (role == Qt::TextAlignmentRole)
+        return QVariant((section == method || section == size ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter);
     if (role != Qt::DisplayRole) return {};
     switch (section) {
         case method: return tr("Method");

@@ -37,13 +37,13 @@ QVariant ResultsModel::data(const QModelIndex& index, int role) const {
     const Json& cell = row[column];
     switch (role) {
         case Qt::DisplayRole: return text(shown(cell, table_.columns[column].kind));
-        case Qt::TextAlignmentRole:
-            return QVariant((cell.is_number() ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter);
+        case Qt::TextAlignmentRole: return QVariant((cell.is_number() ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter);
         case sort_role:
             if (cell.is_number()) return cell.get<double>();
             if (cell.is_null()) return QVariant();
             return text(shown(cell, table_.columns[column].kind));
-        case id_role: return row[run_column_].is_number() ? QVariant(static_cast<qlonglong>(row[run_column_].get<std::int64_t>())) : QVariant();
+        case id_role:
+            return row[run_column_].is_number() ? QVariant(static_cast<qlonglong>(row[run_column_].get<std::int64_t>())) : QVariant();
         default: return {};
     }
 }
@@ -51,7 +51,8 @@ QVariant ResultsModel::data(const QModelIndex& index, int role) const {
 QVariant ResultsModel::headerData(int section, Qt::Orientation orientation, int role) const {
     if (orientation != Qt::Horizontal || section >= columnCount()) return {};
     const Column& column = table_.columns[columns_[static_cast<std::size_t>(section)]];
-    if (role == Qt::TextAlignmentRole) return QVariant((column.kind == ColumnKind::text ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter);
+    if (role == Qt::TextAlignmentRole)
+        return QVariant((column.kind == ColumnKind::text ? Qt::AlignLeft : Qt::AlignRight) | Qt::AlignVCenter);
     return role == Qt::DisplayRole ? QVariant(text(column.title)) : QVariant();
 }
 

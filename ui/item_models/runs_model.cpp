@@ -66,9 +66,9 @@ bool is_number(int column) {
 
 bool same(const RunRow& a, const RunRow& b) {
     const auto score = [](const RunRow& run) { return run.score ? run.score->score : -1e300; };
-    return a.id == b.id && a.state == b.state && a.reason == b.reason && a.progress.doing == b.progress.doing && a.progress.done == b.progress.done &&
-           a.progress.eta_seconds == b.progress.eta_seconds && a.seconds == b.seconds && a.facts.trainable == b.facts.trainable &&
-           a.updates_done == b.updates_done && score(a) == score(b) && a.finished == b.finished;
+    return a.id == b.id && a.state == b.state && a.reason == b.reason && a.progress.doing == b.progress.doing &&
+           a.progress.done == b.progress.done && a.progress.eta_seconds == b.progress.eta_seconds && a.seconds == b.seconds &&
+           a.facts.trainable == b.facts.trainable && a.updates_done == b.updates_done && score(a) == score(b) && a.finished == b.finished;
 }
 
 }  // namespace
@@ -166,7 +166,8 @@ QVariant RunsModel::sortable(const RunRow& run, int column) const {
         case trainable: return run.facts.percent_base;
         case sentences: return static_cast<qlonglong>(run.facts.train_sentences > 0 ? run.facts.train_sentences : run.spec.train_sentences);
         case seed: return static_cast<qlonglong>(run.spec.seed);
-        case progress: return run.progress.total > 0 ? static_cast<double>(run.progress.done) / static_cast<double>(run.progress.total) : -1.0;
+        case progress:
+            return run.progress.total > 0 ? static_cast<double>(run.progress.done) / static_cast<double>(run.progress.total) : -1.0;
         case score: return run.score ? run.score->score : -1.0;
         case time: return run.seconds;
         default: return shown(run, column);
@@ -183,15 +184,17 @@ QVariant RunsModel::data(const QModelIndex& index, int role) const {
             if ((column == state || column == progress) && !run.reason.empty()) return text(run.reason);
             if (column == trainable && run.facts.trainable > 0) return tr("%1 parameters").arg(shown_count(run.facts.trainable));
             if (column == score && run.score && run.score->low && run.score->high)
-                return tr("95 % interval %1 to %2; %3").arg(*run.score->low, 0, 'f', 1).arg(*run.score->high, 0, 'f', 1).arg(text(run.score->signature));
+                return tr("95 % interval %1 to %2; %3")
+                    .arg(*run.score->low, 0, 'f', 1)
+                    .arg(*run.score->high, 0, 'f', 1)
+                    .arg(text(run.score->signature));
             if (column == pair)
                 return tr("%1 to %2, corpus %3")
                     .arg(shown_language(run.spec.source_language), shown_language(run.spec.target_language), text(run.spec.corpus));
             return {};
         }
         case Qt::DecorationRole: return column == state ? QVariant(dot(run.state)) : QVariant();
-        case Qt::TextAlignmentRole:
-            return QVariant((is_number(column) ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter);
+        case Qt::TextAlignmentRole: return QVariant((is_number(column) ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter);
         case sort_role: return sortable(run, column);
         case id_role: return static_cast<qlonglong>(run.id);
         case state_role: return static_cast<int>(run.state);

@@ -1,5 +1,5 @@
-// The runs of the database as a table for views. Fed with whole snapshots, it tells views only what has changed, so that selections and scroll
-// positions stay while runs go on.
+// The runs of the database as a table for views. Fed with whole snapshots, it tells views only what has changed, so that selections and
+// scroll positions stay while runs go on.
 #pragma once
 
 #include <QAbstractTableModel>

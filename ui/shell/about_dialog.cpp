@@ -1,6 +1,5 @@
 #include "ui/shell/about_dialog.h"
 
-
 #include <QDialogButtonBox>
 #include <QLabel>
 #include <QVBoxLayout>
@@ -28,7 +27,8 @@ QString AboutDialog::libraries() {
                            {u"OpenSSL"_s, u"Apache-2.0"_s}};
     QString rows;
     for (const auto& library : all)
-        rows += u"<tr><td style='padding-right:24px'>%1</td><td>%2</td></tr>"_s.arg(library.name.toHtmlEscaped(), library.licence.toHtmlEscaped());
+        rows += u"<tr><td style='padding-right:24px'>%1</td><td>%2</td></tr>"_s.arg(library.name.toHtmlEscaped(),
+                                                                                    library.licence.toHtmlEscaped());
     return u"<table cellpadding='1'>%1</table>"_s.arg(rows);
 }
 
@@ -40,8 +40,8 @@ AboutDialog::AboutDialog(QWidget* parent) : QDialog(parent) {
     words->setTextInteractionFlags(Qt::TextBrowserInteraction);
     words->setText(u"<h2>Permille %1</h2><p>%2</p><p>%3</p><p><b>%4</b></p>%5<p>%6</p>"_s.arg(
         QStringLiteral(PERMILLE_VERSION), tr("A workbench for parameter-efficient fine-tuning in machine translation."),
-        tr("Free software under the GNU General Public License, version 3 or later. It comes with no warranty."), tr("Built on"), libraries(),
-        tr("Database schema %1.").arg(Store::newest_version())));
+        tr("Free software under the GNU General Public License, version 3 or later. It comes with no warranty."), tr("Built on"),
+        libraries(), tr("Database schema %1.").arg(Store::newest_version())));
     auto* buttons = new QDialogButtonBox(QDialogButtonBox::Close);
     connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::reject);
     auto* layout = new QVBoxLayout(this);

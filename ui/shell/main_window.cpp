@@ -3,26 +3,18 @@
 #include <QAction>
 #include <QActionGroup>
 #include <QApplication>
-#include <QClipboard>
 #include <QCloseEvent>
-#include <QDesktopServices>
-#include <QFileDialog>
 #include <QHBoxLayout>
 #include <QLabel>
-#include <QMenuBar>
-#include <QMessageBox>
+#include <QMenu>
 #include <QProgressBar>
-#include <QPushButton>
 #include <QSettings>
 #include <QStackedWidget>
 #include <QStatusBar>
-#include <QToolBar>
 #include <QToolButton>
-#include <QUrl>
 #include <algorithm>
 #include <utility>
 
-#include "core/base/files.h"
 #include "ui/bridge/text.h"
 #include "ui/item_models/runs_model.h"
 #include "ui/pages/chart/chart_page.h"
@@ -30,17 +22,11 @@
 #include "ui/pages/runs/runs_page.h"
 #include "ui/pages/study/study_page.h"
 #include "ui/pages/welcome/welcome_page.h"
-#include "ui/shell/about_dialog.h"
+#include "ui/shell/study_progress.h"
 
 namespace permille::ui {
 
 using namespace Qt::StringLiterals;
-
-namespace {
-
-constexpr char kReadme[] = "https://github.com/permille/permille#readme";
-
-}  // namespace
 
 PageId page_named(const std::string& name, const std::string& where) {
     const std::pair<const char*, PageId> names[] = {
@@ -134,153 +120,8 @@ void MainWindow::makePages() {
     });
     connect(welcome_page_, &WelcomePage::exampleRequested, this, [this](const QString& file) { openStudy(plain(file)); });
     connect(welcome_page_, &WelcomePage::databaseRequested, this, [this] { chooseDatabase(); });
+    connect(welcome_page_, &WelcomePage::importRequested, this, [this] { importTexts(); });
     connect(welcome_page_, &WelcomePage::studyRequested, this, [this] { showPage(PageId::study); });
-}
-
-void MainWindow::makeActions() {
-    const auto make = [this](const QString& name, const QKeySequence& keys, const QString& icon, auto&& then) {
-        auto* action = new QAction(name, this);
-        action->setShortcut(keys);
-        connect(action, &QAction::triggered, this, then);
-        if (!icon.isEmpty()) icons_.push_back({action, icon});
-        return action;
-    };
-    open_database_ = make(tr("Open &database…"), QKeySequence(tr("Ctrl+D")), u"database"_s, [this] { chooseDatabase(); });
-    open_study_ = make(tr("&Open study…"), QKeySequence::Open, u"open"_s, [this] { chooseStudy(); });
-    save_study_ = make(tr("&Save study"), QKeySequence::Save, u"save"_s, [this] { saveStudy(); });
-    save_study_as_ = make(tr("Save study &as…"), QKeySequence::SaveAs, {}, [this] { saveStudyAs(); });
-    export_chart_ = make(tr("Export &chart…"), QKeySequence(tr("Ctrl+E")), u"export"_s, [this] { exportChart(); });
-    export_table_ = make(tr("Export &table…"), QKeySequence(tr("Ctrl+Shift+E")), {}, [this] { exportTable(); });
-    quit_ = make(tr("&Quit"), QKeySequence::Quit, {}, [this] { close(); });
-    start_ = make(tr("&Start study"), QKeySequence(tr("Ctrl+R")), u"start"_s, [this] {
-        showPage(PageId::study);
-        try {
-            startStudy(study_page_->form()->study());
-        } catch (...) {
-            showProblem(problem_of(std::current_exception()));
-        }
-    });
-    stop_ = make(tr("S&top"), QKeySequence(tr("Ctrl+.")), u"stop"_s, [this] { runner_.stop(); });
-    refresh_ = make(tr("&Refresh"), QKeySequence::Refresh, {}, [this] { watcher_.refresh(); });
-    about_ = make(tr("&About Permille"), {}, {}, [this] {
-        auto* dialog = new AboutDialog(this);
-        dialog->setAttribute(Qt::WA_DeleteOnClose);
-        dialog->open();
-    });
-    readme_ = make(tr("&Read me"), QKeySequence::HelpContents, {}, [this] {
-        // The copy that came with the program, else the one on the web.
-        const auto local = resources_folder().parent_path() / "README.md";
-        std::error_code ignored;
-        const bool here = std::filesystem::exists(local, ignored);
-        QDesktopServices::openUrl(here ? QUrl::fromLocalFile(text(local)) : QUrl(QString::fromLatin1(kReadme)));
-    });
-}
-
-void MainWindow::makeMenus() {
-    auto* file = menuBar()->addMenu(tr("&File"));
-    file->addActions({open_database_, open_study_, save_study_, save_study_as_});
-    file->addSeparator();
-    file->addActions({export_chart_, export_table_});
-    file->addSeparator();
-    file->addAction(quit_);
-
-    auto* run = menuBar()->addMenu(tr("&Run"));
-    run->addActions({start_, stop_});
-    resume_ = run->addMenu(tr("R&esume"));
-    connect(run, &QMenu::aboutToShow, this, [this] { fillResumeMenu(); });
-
-    auto* view = menuBar()->addMenu(tr("&View"));
-    const std::tuple<PageId, Page*, QString, QString> entries[] = {{PageId::study, study_page_, tr("&Study"), u"study"_s},
-                                                                   {PageId::runs, runs_page_, tr("R&uns"), u"runs"_s},
-                                                                   {PageId::chart, chart_page_, tr("&Chart"), u"chart"_s},
-                                                                   {PageId::results, results_page_, tr("&Results"), u"results"_s}};
-    auto* group = new QActionGroup(this);
-    int number = 1;
-    for (const auto& [id, page, name, icon] : entries) {
-        auto* action = view->addAction(name);
-        action->setShortcut(QKeySequence(u"Ctrl+%1"_s.arg(number++)));
-        action->setCheckable(true);
-        group->addAction(action);
-        connect(action, &QAction::triggered, this, [this, page_id = id] { showPage(page_id); });
-        pages_.push_back({id, page, action, nullptr, icon});
-    }
-    view->addSeparator();
-    auto* theme = view->addMenu(tr("&Theme"));
-    themes_ = new QActionGroup(this);
-    for (const auto& [value, name] : {std::pair(Theme::system, tr("&System")), std::pair(Theme::light, tr("&Light")), std::pair(Theme::dark, tr("&Dark"))}) {
-        auto* action = theme->addAction(name);
-        action->setCheckable(true);
-        action->setData(theme_name(value));
-        themes_->addAction(action);
-        connect(action, &QAction::triggered, this, [this, chosen = value] { setTheme(chosen); });
-    }
-    view->addAction(refresh_);
-
-    auto* help = menuBar()->addMenu(tr("&Help"));
-    help->addActions({readme_, about_});
-
-    auto* bar = addToolBar(tr("Tools"));
-    bar->setObjectName(u"tools"_s);
-    bar->setMovable(false);
-    bar->setContextMenuPolicy(Qt::PreventContextMenu);
-    bar->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
-    bar->setIconSize(QSize(18, 18));
-    bar->addActions({open_study_, save_study_});
-    bar->addSeparator();
-    bar->addActions({start_, stop_});
-    bar->addSeparator();
-    bar->addAction(export_chart_);
-    auto* space = new QWidget;
-    space->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Preferred);
-    bar->addWidget(space);
-    bar->addAction(open_database_);
-}
-
-void MainWindow::makeNavigation() {
-    auto* side = new QWidget;
-    side->setObjectName(u"navigation"_s);
-    side->setAccessibleName(tr("Pages"));
-    auto* column = new QVBoxLayout(side);
-    column->setContentsMargins(8, 12, 8, 12);
-    column->setSpacing(4);
-    for (auto& entry : pages_) {
-        entry.button = new QToolButton;
-        entry.button->setDefaultAction(entry.action);
-        entry.button->setText(entry.action->text().remove(u'&'));
-        entry.button->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
-        entry.button->setIconSize(QSize(20, 20));
-        entry.button->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
-        entry.button->setFocusPolicy(Qt::TabFocus);
-        entry.button->setAutoRaise(true);
-        entry.button->setAccessibleName(entry.action->text().remove(u'&'));
-        column->addWidget(entry.button);
-    }
-    column->addStretch(1);
-    side->setFixedWidth(132);
-    static_cast<QHBoxLayout*>(centralWidget()->layout())->insertWidget(0, side);
-}
-
-void MainWindow::makeStatusBar() {
-    state_ = new QLabel;
-    state_->setAccessibleName(tr("State"));
-    progress_ = new QProgressBar;
-    progress_->setFixedWidth(160);
-    progress_->setMaximumHeight(12);
-    progress_->setTextVisible(false);
-    progress_->setAccessibleName(tr("Progress of the study"));
-    eta_ = new QLabel;
-    eta_->setAccessibleName(tr("Time left"));
-    database_label_ = new QLabel;
-    database_label_->setProperty("muted", true);
-    database_label_->setAccessibleName(tr("Database"));
-    state_->setContentsMargins(8, 3, 8, 3);
-    eta_->setContentsMargins(4, 3, 8, 3);
-    database_label_->setContentsMargins(4, 3, 10, 3);
-    statusBar()->addWidget(state_, 1);
-    statusBar()->addPermanentWidget(progress_);
-    statusBar()->addPermanentWidget(eta_);
-    statusBar()->addPermanentWidget(database_label_);
-    statusBar()->setSizeGripEnabled(false);
 }
 
 void MainWindow::connectRunner() {
@@ -350,14 +191,16 @@ void MainWindow::showStoredStudy() {
         if (study.name != name) continue;
         study_page_->show(study);
         chart_page_->showStudy(text(name));
-        const bool scored = std::any_of(snapshot_->runs.begin(), snapshot_->runs.end(),
-                                        [&](const RunRow& run) { return run.spec.study == name && run.state == RunState::finished && run.score; });
+        const bool scored = std::any_of(snapshot_->runs.begin(), snapshot_->runs.end(), [&](const RunRow& run) {
+            return run.spec.study == name && run.state == RunState::finished && run.score;
+        });
         if (!wanted_page_ && scored) showPage(PageId::chart);
         return;
     }
     const std::string near = nearest(name, names);
     showProblem({ErrorKind::config, text(snapshot_->file), tr("there is no study “%1”").arg(text(name)),
-                 near.empty() ? tr("give a file, or one of the studies in this database: %1").arg(text(list_some(names))) : tr("did you mean “%1”?").arg(text(near))});
+                 near.empty() ? tr("give a file, or one of the studies in this database: %1").arg(text(list_some(names)))
+                              : tr("did you mean “%1”?").arg(text(near))});
 }
 
 void MainWindow::showPage(PageId id) {
@@ -378,7 +221,8 @@ void MainWindow::showProblem(const Problem& problem) { banner_->showProblem(prob
 
 void MainWindow::receive(const SnapshotPtr& snapshot) {
     snapshot_ = snapshot;
-    for (Page* page : std::initializer_list<Page*>{welcome_page_, study_page_, runs_page_, chart_page_, results_page_}) page->setSnapshot(snapshot);
+    for (Page* page : std::initializer_list<Page*>{welcome_page_, study_page_, runs_page_, chart_page_, results_page_})
+        page->setSnapshot(snapshot);
     if (!wanted_study_.empty()) {
         welcome_done_ = true;
         showStoredStudy();
@@ -399,48 +243,20 @@ void MainWindow::receive(const SnapshotPtr& snapshot) {
 }
 
 void MainWindow::showStatus() {
-    const RunRow* running = nullptr;
-    std::int64_t active = 0, done = 0, total = 0;
-    std::string study;
-    if (snapshot_) {
-        for (const auto& run : snapshot_->runs)
-            if (run.state == RunState::running) {
-                ++active;
-                if (!running) running = &run;
-            }
-        if (running) study = running->spec.study;
-        else if (runner_.active()) study = plain(runner_.study());
-        double eta = -1, spent = 0, share = 0;
-        std::int64_t timed = 0, waiting = 0;
-        for (const auto& run : snapshot_->runs) {
-            if (run.spec.study != study || run.state == RunState::skipped || run.state == RunState::cancelled) continue;
-            ++total;
-            if (run.state == RunState::finished || run.state == RunState::failed) ++done;
-            if (run.state == RunState::finished && run.seconds > 0) ++timed, spent += run.seconds;
-            if (run.state == RunState::queued || run.state == RunState::interrupted) ++waiting;
-            if (run.state == RunState::running) {
-                if (run.progress.eta_seconds >= 0) eta = std::max(eta, run.progress.eta_seconds);
-                if (run.progress.total > 0) share += static_cast<double>(run.progress.done) / static_cast<double>(run.progress.total);
-            }
-        }
-        // Those that wait will take about as long as those that are done did.
-        if (running && waiting > 0) eta = timed > 0 ? std::max(0.0, eta) + static_cast<double>(waiting) * spent / static_cast<double>(timed) / static_cast<double>(active) : -1;
-        eta_->setText(running && eta >= 0 ? tr("%1 left").arg(shown_duration(eta)) : QString());
-        progress_->setVisible(running != nullptr || runner_.active());
-        progress_->setRange(0, 1000);
-        progress_->setValue(total > 0 ? static_cast<int>(1000 * (static_cast<double>(done) + share) / static_cast<double>(total)) : 0);
-    } else {
-        progress_->setVisible(false);
-    }
-
+    const StudyProgress now = snapshot_ ? study_progress(snapshot_->runs, plain(runner_.study())) : StudyProgress{};
+    eta_->setText(now.eta_seconds >= 0 ? tr("%1 left").arg(shown_duration(now.eta_seconds)) : QString());
+    progress_->setVisible(now.running || runner_.active());
+    progress_->setRange(0, 1000);
+    progress_->setValue(static_cast<int>(1000 * now.share));
     if (runner_.stopping()) {
         state_->setText(tr("Stopping; what is done so far is being saved…"));
-    } else if (running) {
-        QString line = tr("Run %1 of %2").arg(std::min(done + 1, total)).arg(total);
-        if (!study.empty()) line += u" · "_s + text(study);
-        line += u" · "_s + shown_run(*running);
-        if (!running->progress.doing.empty()) line += u" · "_s + text(running->progress.doing);
-        if (running->progress.total > 0) line += u" %1/%2"_s.arg(running->progress.done).arg(running->progress.total);
+    } else if (now.running) {
+        const Progress& progress = now.running->progress;
+        QString line = tr("Run %1 of %2").arg(std::min(now.done + 1, now.total)).arg(now.total);
+        if (!now.study.empty()) line += u" · "_s + text(now.study);
+        line += u" · "_s + shown_run(*now.running);
+        if (!progress.doing.empty()) line += u" · "_s + text(progress.doing);
+        if (progress.total > 0) line += u" %1/%2"_s.arg(progress.done).arg(progress.total);
         state_->setText(line);
     } else if (runner_.active()) {
         state_->setText(tr("Preparing the study…"));
@@ -485,7 +301,8 @@ void MainWindow::fillResumeMenu() {
             if (waiting == 0) continue;
             const QString name = text(study.name);
             const QString title = name.isEmpty() ? tr("Single runs") : name;
-            connect(resume_->addAction(tr("%1 (%2 to do)").arg(title).arg(waiting)), &QAction::triggered, this, [this, name] { resumeStudy(name); });
+            connect(resume_->addAction(tr("%1 (%2 to do)").arg(title).arg(waiting)), &QAction::triggered, this,
+                    [this, name] { resumeStudy(name); });
         }
     }
     if (resume_->isEmpty()) resume_->addAction(tr("No study is waiting"))->setEnabled(false);
@@ -493,7 +310,8 @@ void MainWindow::fillResumeMenu() {
 
 void MainWindow::resumeStudy(const QString& name) {
     if (!snapshot_) return;
-    const auto found = std::find_if(snapshot_->studies.begin(), snapshot_->studies.end(), [&](const StudyRow& study) { return text(study.name) == name; });
+    const auto found =
+        std::find_if(snapshot_->studies.begin(), snapshot_->studies.end(), [&](const StudyRow& study) { return text(study.name) == name; });
     if (found == snapshot_->studies.end()) return;
     try {
         // Only device and number of jobs come from its text: the runs are in the database.
@@ -507,106 +325,17 @@ void MainWindow::resumeStudy(const QString& name) {
     }
 }
 
-void MainWindow::copyCommand() {
-    const auto copy = [this] {
-        const QString command = StudyPage::commandFor(study_page_->file(), database_);
-        QApplication::clipboard()->setText(command);
-        statusBar()->showMessage(tr("Copied: %1").arg(command), 10000);
-    };
-    // The command names the study's file, so there has to be one and it has to be up to date.
-    if (study_page_->file().empty() || study_page_->modified()) saveStudy(copy);
-    else copy();
-}
-
-void MainWindow::ask(const QString& question, const QString& yes, const std::function<void()>& then) {
-    if (parts_.confirm) {
-        if (parts_.confirm(question)) then();
-        return;
-    }
-    auto* box = new QMessageBox(QMessageBox::Question, tr("Permille"), question, QMessageBox::Cancel, this);
-    box->setAttribute(Qt::WA_DeleteOnClose);
-    QAbstractButton* agree = box->addButton(yes, QMessageBox::AcceptRole);
-    box->setDefaultButton(QMessageBox::Cancel);
-    connect(agree, &QAbstractButton::clicked, this, then);
-    box->open();
-}
-
-void MainWindow::unlessModified(const std::function<void()>& then) {
-    if (study_page_->file().empty() || !study_page_->modified()) return then();
-    ask(tr("The study has changes that are not saved."), tr("Discard them"), then);
-}
-
-void MainWindow::chooseDatabase() {
-    if (runner_.active()) {
-        showProblem({ErrorKind::usage, {}, tr("A study is running"), tr("stop it before opening another database")});
-        return;
-    }
-    auto* dialog = new QFileDialog(this, tr("Open or create a database"), text(database_.parent_path()));
-    dialog->setAttribute(Qt::WA_DeleteOnClose);
-    // A name that does not exist yet makes a new database; an existing one is opened, not overwritten.
-    dialog->setAcceptMode(QFileDialog::AcceptSave);
-    dialog->setOption(QFileDialog::DontConfirmOverwrite);
-    dialog->setLabelText(QFileDialog::Accept, tr("Open"));
-    dialog->setNameFilters({tr("Databases (*.db *.sqlite)"), tr("All files (*)")});
-    dialog->setDefaultSuffix(u"db"_s);
-    connect(dialog, &QFileDialog::fileSelected, this, [this](const QString& file) { openDatabase(plain(file)); });
-    dialog->open();
-}
-
-void MainWindow::chooseStudy() {
-    unlessModified([this] {
-        const auto start = study_page_->file().empty() ? parts_.example.parent_path() : study_page_->file().parent_path();
-        auto* dialog = new QFileDialog(this, tr("Open a study"), text(start));
-        dialog->setAttribute(Qt::WA_DeleteOnClose);
-        dialog->setFileMode(QFileDialog::ExistingFile);
-        dialog->setNameFilters({tr("Studies (*.yaml *.yml)"), tr("All files (*)")});
-        connect(dialog, &QFileDialog::fileSelected, this, [this](const QString& file) { openStudy(plain(file)); });
-        dialog->open();
-    });
-}
-
-void MainWindow::saveStudy(const std::function<void()>& then) {
-    // The studies that came with the program are examples: changes to them go into a file of the user's own.
-    const bool own = !study_page_->file().empty() && study_page_->file().parent_path() != parts_.example.parent_path();
-    if (!own) return saveStudyAs(then);
-    if (study_page_->save(study_page_->file())) {
-        statusBar()->showMessage(tr("Saved %1.").arg(text(study_page_->file())), 6000);
-        if (then) then();
-    }
-}
-
-void MainWindow::saveStudyAs(const std::function<void()>& then) {
-    auto* dialog = new QFileDialog(this, tr("Save the study"));
-    dialog->setAttribute(Qt::WA_DeleteOnClose);
-    dialog->setAcceptMode(QFileDialog::AcceptSave);
-    dialog->setNameFilters({tr("Studies (*.yaml)")});
-    dialog->setDefaultSuffix(u"yaml"_s);
-    connect(dialog, &QFileDialog::fileSelected, this, [this, then](const QString& file) {
-        if (study_page_->save(plain(file)) && then) then();
-    });
-    dialog->open();
-}
-
-void MainWindow::exportChart() {
-    showPage(PageId::chart);
-    chart_page_->chooseExport();
-}
-
-void MainWindow::exportTable() {
-    showPage(PageId::results);
-    results_page_->chooseExport();
-}
-
 void MainWindow::closeEvent(QCloseEvent* event) {
     if (runner_.active()) {
         event->ignore();
         if (close_when_done_) return;
-        ask(tr("A study is running. It can be stopped now and continued later; nothing that is done gets lost."), tr("Stop, save and quit"), [this] {
-            close_when_done_ = true;
-            setEnabled(false);
-            if (runner_.active()) runner_.stop();
-            else close();  // it ended while the question was open
-        });
+        ask(tr("A study is running. It can be stopped now and continued later; nothing that is done gets lost."), tr("Stop, save and quit"),
+            [this] {
+                close_when_done_ = true;
+                setEnabled(false);
+                if (runner_.active()) runner_.stop();
+                else close();  // it ended while the question was open
+            });
         return;
     }
     if (!close_agreed_ && !close_when_done_ && !study_page_->file().empty() && study_page_->modified()) {

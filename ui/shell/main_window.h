@@ -1,4 +1,5 @@
-// The window: menus, toolbar, navigation, pages and status bar. It holds the database's watcher and the runner, and connects them to the pages.
+// The window: menus, toolbar, navigation, pages and status bar. It holds the database's watcher and the runner, and connects them to the
+// pages.
 #pragma once
 
 #include <QMainWindow>
@@ -37,19 +38,19 @@ class MainWindow : public QMainWindow {
 public:
     struct Parts {
         std::vector<std::string> bundled_bases;
-        std::filesystem::path example;   // the bundled study, empty when there is none
-        MakeEngine engine = {};          // without it: core's
+        std::filesystem::path example;  // the bundled study, empty when there is none
+        MakeEngine engine = {};         // without it: core's
         // Asked before runs that go on are stopped for closing, and before changes to a study are lost; without it a dialog asks.
         std::function<bool(const QString& question)> confirm = {};
-        QSettings* settings = nullptr;   // not owned; null: nothing is remembered
+        QSettings* settings = nullptr;  // not owned; null: nothing is remembered
     };
     explicit MainWindow(Parts parts, QWidget* parent = nullptr);
     ~MainWindow() override;
 
     void openDatabase(const std::filesystem::path& file);
     bool openStudy(const std::filesystem::path& file);
-    // A study that the database holds: into the form, and this page, or without one the chart when there are results. Waits until the database
-    // has been read.
+    // A study that the database holds: into the form, and this page, or without one the chart when there are results. Waits until the
+    // database has been read.
     void openStoredStudy(const std::string& name, std::optional<PageId> page = {});
     void showPage(PageId page);
     void showProblem(const Problem& problem);
@@ -92,6 +93,7 @@ private:
     // Runs `then` at once, or after the user has agreed to lose changes.
     void unlessModified(const std::function<void()>& then);
     void ask(const QString& question, const QString& yes, const std::function<void()>& then);
+    void importTexts();
     void chooseDatabase();
     void chooseStudy();
     void saveStudy(const std::function<void()>& then = {});
@@ -131,8 +133,8 @@ private:
     };
     std::vector<IconEntry> icons_;
     QAction *open_database_ = nullptr, *open_study_ = nullptr, *save_study_ = nullptr, *save_study_as_ = nullptr, *export_chart_ = nullptr,
-            *export_table_ = nullptr, *quit_ = nullptr, *start_ = nullptr, *stop_ = nullptr, *about_ = nullptr, *readme_ = nullptr,
-            *refresh_ = nullptr;
+            *export_table_ = nullptr, *import_texts_ = nullptr, *quit_ = nullptr, *start_ = nullptr, *stop_ = nullptr, *about_ = nullptr,
+            *readme_ = nullptr, *refresh_ = nullptr;
     QMenu* resume_ = nullptr;
     QActionGroup* themes_ = nullptr;
     QLabel *state_ = nullptr, *eta_ = nullptr, *database_label_ = nullptr;

@@ -23,15 +23,17 @@ struct Colours {
 };
 
 Colours light() {
-    return {QColor(0xf4, 0xf5, 0xf7), QColor(0xff, 0xff, 0xff), QColor(0xf8, 0xf9, 0xfa), QColor(0x20, 0x25, 0x2b), QColor(0x63, 0x6b, 0x75),
-            QColor(0xd9, 0xdd, 0xe2), QColor(0xfb, 0xfb, 0xfc), QColor(0x1f, 0x6f, 0xb2), QColor(0xff, 0xff, 0xff), QColor(0xe9, 0xec, 0xf0),
-            QColor(0xe6, 0xf0, 0xf8), QColor(0xfb, 0xe9, 0xe6), QColor(0xc6, 0xcc, 0xd3)};
+    return {QColor(0xf4, 0xf5, 0xf7), QColor(0xff, 0xff, 0xff), QColor(0xf8, 0xf9, 0xfa), QColor(0x20, 0x25, 0x2b),
+            QColor(0x63, 0x6b, 0x75), QColor(0xd9, 0xdd, 0xe2), QColor(0xfb, 0xfb, 0xfc), QColor(0x1f, 0x6f, 0xb2),
+            QColor(0xff, 0xff, 0xff), QColor(0xe9, 0xec, 0xf0), QColor(0xe6, 0xf0, 0xf8), QColor(0xfb, 0xe9, 0xe6),
+            QColor(0xc6, 0xcc, 0xd3)};
 }
 
 Colours dark() {
-    return {QColor(0x15, 0x17, 0x1b), QColor(0x1b, 0x1e, 0x23), QColor(0x1f, 0x23, 0x28), QColor(0xe4, 0xe7, 0xea), QColor(0x98, 0xa1, 0xab),
-            QColor(0x31, 0x37, 0x3f), QColor(0x25, 0x2a, 0x31), QColor(0x4a, 0x9b, 0xdc), QColor(0x0d, 0x11, 0x16), QColor(0x2a, 0x30, 0x37),
-            QColor(0x1c, 0x2e, 0x3d), QColor(0x42, 0x24, 0x20), QColor(0x45, 0x4d, 0x57)};
+    return {QColor(0x15, 0x17, 0x1b), QColor(0x1b, 0x1e, 0x23), QColor(0x1f, 0x23, 0x28), QColor(0xe4, 0xe7, 0xea),
+            QColor(0x98, 0xa1, 0xab), QColor(0x31, 0x37, 0x3f), QColor(0x25, 0x2a, 0x31), QColor(0x4a, 0x9b, 0xdc),
+            QColor(0x0d, 0x11, 0x16), QColor(0x2a, 0x30, 0x37), QColor(0x1c, 0x2e, 0x3d), QColor(0x42, 0x24, 0x20),
+            QColor(0x45, 0x4d, 0x57)};
 }
 
 QPalette palette_of(const Colours& c) {
@@ -56,7 +58,8 @@ QPalette palette_of(const Colours& c) {
     palette.setColor(QPalette::Mid, c.border);
     palette.setColor(QPalette::Dark, c.border);
     palette.setColor(QPalette::Shadow, c.border);
-    for (const auto role : {QPalette::WindowText, QPalette::Text, QPalette::ButtonText}) palette.setColor(QPalette::Disabled, role, c.muted);
+    for (const auto role : {QPalette::WindowText, QPalette::Text, QPalette::ButtonText})
+        palette.setColor(QPalette::Disabled, role, c.muted);
     palette.setColor(QPalette::Disabled, QPalette::Highlight, c.border);
     palette.setColor(QPalette::Disabled, QPalette::HighlightedText, c.muted);
     return palette;
@@ -69,7 +72,8 @@ QString style_sheet(const Colours& c) {
     const std::pair<QString, QColor> names[] = {{u"@window@"_s, c.window}, {u"@base@"_s, c.base},     {u"@alternate@"_s, c.alternate},
                                                 {u"@text@"_s, c.text},     {u"@muted@"_s, c.muted},   {u"@border@"_s, c.border},
                                                 {u"@button@"_s, c.button}, {u"@accent@"_s, c.accent}, {u"@accent_text@"_s, c.accent_text},
-                                                {u"@hover@"_s, c.hover},   {u"@note@"_s, c.note},     {u"@problem@"_s, c.problem}, {u"@scroll@"_s, c.scroll}};
+                                                {u"@hover@"_s, c.hover},   {u"@note@"_s, c.note},     {u"@problem@"_s, c.problem},
+                                                {u"@scroll@"_s, c.scroll}};
     for (const auto& [name, colour] : names) sheet.replace(name, colour.name());
     return sheet;
 }

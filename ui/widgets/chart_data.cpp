@@ -78,9 +78,7 @@ std::string setting_of(const RunRow& run) {
     return spec.to_json().dump();
 }
 
-QString budget_of(const RunRow& run) {
-    return run.spec.budget_percent ? shown_percent(*run.spec.budget_percent) : QString();
-}
+QString budget_of(const RunRow& run) { return run.spec.budget_percent ? shown_percent(*run.spec.budget_percent) : QString(); }
 
 ChartPoint point_of(const std::vector<const RunRow*>& runs, ChartX x, const QString& metric) {
     const RunRow& first = *runs.front();
@@ -142,7 +140,8 @@ struct Plan {
 Plan plan_of(const std::vector<const RunRow*>& tuned, const ChartRequest& request) {
     Plan plan;
     const auto varies = [&](ChartSplit split) {
-        return std::any_of(tuned.begin(), tuned.end(), [&](const RunRow* run) { return value_of(*run, split) != value_of(*tuned.front(), split); });
+        return std::any_of(tuned.begin(), tuned.end(),
+                           [&](const RunRow* run) { return value_of(*run, split) != value_of(*tuned.front(), split); });
     };
     for (const ChartSplit split : {ChartSplit::pair, ChartSplit::base, ChartSplit::train_sentences, ChartSplit::method}) {
         if (split == ChartSplit::train_sentences && request.x == ChartX::train_sentences) continue;
@@ -191,9 +190,10 @@ QString note_of(const std::vector<const RunRow*>& runs, const std::vector<ChartP
             }
     QStringList parts;
     if (!seeds.empty()) {
-        const QString count = *seeds.begin() == *seeds.rbegin() ? QString::number(*seeds.begin())
-                                                                 : u"%1 to %2"_s.arg(*seeds.begin()).arg(*seeds.rbegin());
-        parts << u"bars: ± 1 standard deviation over N = %1 seeds"_s.arg(count) + (intervals ? u", 95 % bootstrap where N = 1"_s : QString());
+        const QString count =
+            *seeds.begin() == *seeds.rbegin() ? QString::number(*seeds.begin()) : u"%1 to %2"_s.arg(*seeds.begin()).arg(*seeds.rbegin());
+        parts << u"bars: ± 1 standard deviation over N = %1 seeds"_s.arg(count) +
+                     (intervals ? u", 95 % bootstrap where N = 1"_s : QString());
     } else if (intervals) {
         parts << u"bars: 95 % bootstrap intervals, one seed (N = 1)"_s;
     }
@@ -236,9 +236,7 @@ QString shown_method(const std::string& id) {
     return found == methods.end() ? text(id) : text(found->name);
 }
 
-QString shown_pair(const RunSpec& spec) {
-    return text(spec.source_language) + u" → "_s + text(spec.target_language);
-}
+QString shown_pair(const RunSpec& spec) { return text(spec.source_language) + u" → "_s + text(spec.target_language); }
 
 std::vector<std::string> chart_metrics(const std::vector<RunRow>& runs) {
     std::map<std::string, int> counts;
@@ -297,10 +295,12 @@ ChartData chart_data(const std::vector<RunRow>& runs, const ChartRequest& reques
             std::vector<ChartSplit> shared;
             for (const ChartSplit split : plan.panels)
                 if (split == ChartSplit::pair || split == ChartSplit::base) shared.push_back(split);
-            const bool belongs = members.empty() ? label_of(*run, plan.panels) == title : label_of(*run, shared) == label_of(*members.front(), shared);
+            const bool belongs =
+                members.empty() ? label_of(*run, plan.panels) == title : label_of(*run, shared) == label_of(*members.front(), shared);
             if (belongs) base.push_back(run);
         }
-        for (const auto& [name, of_series] : series) panel.series.push_back({name, styles.at(name), points_of(of_series, request.x, metric)});
+        for (const auto& [name, of_series] : series)
+            panel.series.push_back({name, styles.at(name), points_of(of_series, request.x, metric)});
         add_references(panel, ChartReference::Kind::full, full, plan, request, metric);
         add_references(panel, ChartReference::Kind::untouched, base, plan, request, metric);
         chart.panels.push_back(std::move(panel));

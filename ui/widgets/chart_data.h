@@ -1,5 +1,5 @@
-// What the chart of a database shows, as plain values: a pure function from runs to panels, series, points and reference lines. The window and
-// `permille plot` draw the same.
+// What the chart of a database shows, as plain values: a pure function from runs to panels, series, points and reference lines. The window
+// and `permille plot` draw the same.
 #pragma once
 
 #include <QString>
@@ -14,7 +14,8 @@ namespace permille::ui {
 
 enum class ChartX { trainable_percent, trainable, train_sentences, seconds };
 // What distinguishes series from one another, and what gets panels of its own. A property that varies among the runs and is neither of the
-// two nor the x axis gets panels too, so that one panel never mixes unlike runs; with ChartSplit::none it becomes part of the series' names.
+// two nor the x axis gets panels too, so that one panel never mixes unlike runs; with ChartSplit::none it becomes part of the series'
+// names.
 enum class ChartSplit { none, method, pair, base, train_sentences };
 
 // "trainable_percent", ...; throw Error(usage) with the known ones.
@@ -30,16 +31,16 @@ struct ChartRequest {
 
 // One setting; several runs when it was trained with several seeds.
 struct ChartPoint {
-    double x = 0, y = 0;                    // y: the mean over the seeds
+    double x = 0, y = 0;                        // y: the mean over the seeds
     std::optional<double> low = {}, high = {};  // y -+ the standard deviation over seeds; with one seed the 95 % bootstrap interval
-    std::vector<std::int64_t> runs = {};    // their ids, by seed
-    QString text = {};                      // what hovering shows, several lines
+    std::vector<std::int64_t> runs = {};        // their ids, by seed
+    QString text = {};                          // what hovering shows, several lines
 };
 
 struct ChartSeries {
     QString name;
-    int style = 0;                          // colour and shape; the same in every panel
-    std::vector<ChartPoint> points;         // by x
+    int style = 0;                   // colour and shape; the same in every panel
+    std::vector<ChartPoint> points;  // by x
 };
 
 // A horizontal line: full fine-tuning or the untouched base.
@@ -57,15 +58,15 @@ struct ChartPanel {
 };
 
 struct ChartData {
-    std::vector<ChartPanel> panels;         // empty when nothing is finished yet
+    std::vector<ChartPanel> panels;  // empty when nothing is finished yet
     std::string metric;
     QString x_title, y_title;
-    QString note;                           // what the bars are, and the metric's signature
-    std::size_t runs = 0;                   // how many the chart holds
+    QString note;          // what the bars are, and the metric's signature
+    std::size_t runs = 0;  // how many the chart holds
 };
 
-// Only finished runs with a score of the wanted metric count. Runs that train the whole base are the reference line "full fine-tuning" where x
-// is a size; those of the untouched base are always a line.
+// Only finished runs with a score of the wanted metric count. Runs that train the whole base are the reference line "full fine-tuning"
+// where x is a size; those of the untouched base are always a line.
 ChartData chart_data(const std::vector<RunRow>& runs, const ChartRequest& request = {});
 
 // The metrics of the finished runs, the most frequent first.

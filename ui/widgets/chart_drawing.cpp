@@ -21,8 +21,9 @@ protected:
     QVector<double> createTickVector(double, const QCPRange& range) override {
         const double low = std::max(range.lower, 1e-12), high = std::max(range.upper, low);
         const double decades = std::log10(high / low);
-        std::vector<double> steps = decades > 4 ? std::vector<double>{1} : decades > 0.9 ? std::vector<double>{1, 2, 5}
-                                                                                         : std::vector<double>{1, 1.5, 2, 3, 4, 5, 6, 8};
+        std::vector<double> steps = decades > 4     ? std::vector<double>{1}
+                                    : decades > 0.9 ? std::vector<double>{1, 2, 5}
+                                                    : std::vector<double>{1, 1.5, 2, 3, 4, 5, 6, 8};
         QVector<double> ticks;
         for (double decade = std::pow(10, std::floor(std::log10(low))); decade <= high; decade *= 10)
             for (const double step : steps)
@@ -37,10 +38,9 @@ protected:
 };
 
 QCPScatterStyle scatter(int style, const QColor& colour, const QColor& rim, double size) {
-    static const QCPScatterStyle::ScatterShape shapes[] = {QCPScatterStyle::ssCircle,  QCPScatterStyle::ssSquare,
-                                                           QCPScatterStyle::ssTriangle, QCPScatterStyle::ssDiamond,
-                                                           QCPScatterStyle::ssTriangleInverted, QCPScatterStyle::ssCross,
-                                                           QCPScatterStyle::ssPlus,    QCPScatterStyle::ssStar};
+    static const QCPScatterStyle::ScatterShape shapes[] = {
+        QCPScatterStyle::ssCircle,           QCPScatterStyle::ssSquare, QCPScatterStyle::ssTriangle, QCPScatterStyle::ssDiamond,
+        QCPScatterStyle::ssTriangleInverted, QCPScatterStyle::ssCross,  QCPScatterStyle::ssPlus,     QCPScatterStyle::ssStar};
     const auto shape = shapes[static_cast<std::size_t>(style) % std::size(shapes)];
     const bool strokes = shape == QCPScatterStyle::ssCross || shape == QCPScatterStyle::ssPlus || shape == QCPScatterStyle::ssStar;
     return QCPScatterStyle(shape, QPen(strokes ? colour : rim, strokes ? 2 : 1), QBrush(colour), size);
@@ -116,9 +116,10 @@ void ChartDrawing::draw(const ChartData& data, const ChartStyle& style, int widt
         grid->addElement(static_cast<int>(i) / columns, static_cast<int>(i) % columns, rect);
         draw_panel(*rect, data_.panels[i], fitted);
         // A title per axis would repeat itself: only the outer panels have one.
-        rect->axis(QCPAxis::atBottom)->setLabel(static_cast<int>(i) / columns == rows - 1 || i + static_cast<std::size_t>(columns) >= data_.panels.size()
-                                                    ? data_.x_title
-                                                    : QString());
+        rect->axis(QCPAxis::atBottom)
+            ->setLabel(static_cast<int>(i) / columns == rows - 1 || i + static_cast<std::size_t>(columns) >= data_.panels.size()
+                           ? data_.x_title
+                           : QString());
         rect->axis(QCPAxis::atLeft)->setLabel(static_cast<int>(i) % columns == 0 ? data_.y_title : QString());
     }
     draw_legend(fitted, width);
@@ -129,7 +130,8 @@ void ChartDrawing::draw(const ChartData& data, const ChartStyle& style, int widt
         note->setTextColor(style.muted);
         note->setTextFlags(Qt::AlignCenter | Qt::TextWordWrap);
         const QFontMetrics metrics(font);
-        const QRect box = metrics.boundingRect(QRect(0, 0, std::max(100, width - 24), 1000), Qt::AlignCenter | Qt::TextWordWrap, data_.note);
+        const QRect box =
+            metrics.boundingRect(QRect(0, 0, std::max(100, width - 24), 1000), Qt::AlignCenter | Qt::TextWordWrap, data_.note);
         note->setMinimumSize(10, box.height() + 4);
         note->setMaximumSize(QWIDGETSIZE_MAX, box.height() + 4);
         plot_.plotLayout()->addElement(plot_.plotLayout()->rowCount(), 0, note);

@@ -98,7 +98,8 @@ void CurvePlot::redraw() {
         graph->setSelectable(QCP::stNone);
         // Validations are few: their points are marked, so that one alone can be seen.
         if (curve.colour > 0 || steps.size() < 3)
-            graph->setScatterStyle(QCPScatterStyle(curve.right_axis ? QCPScatterStyle::ssSquare : QCPScatterStyle::ssCircle, colour, colour, 6));
+            graph->setScatterStyle(
+                QCPScatterStyle(curve.right_axis ? QCPScatterStyle::ssSquare : QCPScatterStyle::ssCircle, colour, colour, 6));
     }
     plot_->yAxis2->setVisible(right);
     plot_->yAxis2->setLabel(right ? tr("BLEU") : QString());
@@ -108,7 +109,8 @@ void CurvePlot::redraw() {
     if (any) {
         plot_->rescaleAxes();
         for (auto* axis : {plot_->yAxis, plot_->yAxis2})
-            axis->setRange(axis->range().lower - axis->range().size() * 0.06 - 1e-3, axis->range().upper + axis->range().size() * 0.12 + 1e-3);
+            axis->setRange(axis->range().lower - axis->range().size() * 0.06 - 1e-3,
+                           axis->range().upper + axis->range().size() * 0.12 + 1e-3);
         plot_->xAxis->setRange(0, std::max(1.0, plot_->xAxis->range().upper * 1.02));
     } else {
         auto* message = new QCPItemText(plot_);

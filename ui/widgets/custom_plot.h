@@ -1,4 +1,5 @@
-// The only include of QCustomPlot. Its header is written with Qt's keywords, which this project builds without (libtorch has a name `slots`).
+// The only include of QCustomPlot. Its header is written with Qt's keywords, which this project builds without (libtorch has a name
+// `slots`).
 #pragma once
 
 #define signals Q_SIGNALS

@@ -31,9 +31,7 @@ public:
     }
 };
 
-bool fits_spin_box(const Field& field) {
-    return field.min && *field.min >= INT_MIN && (!field.max || *field.max <= INT_MAX);
-}
+bool fits_spin_box(const Field& field) { return field.min && *field.min >= INT_MIN && (!field.max || *field.max <= INT_MAX); }
 
 QString range_text(const Field& field) {
     const auto number = [](double value) { return QString::number(value, 'g', 10); };
@@ -91,7 +89,8 @@ FieldForm::FieldForm(std::vector<Field> fields, QWidget* parent) : QWidget(paren
         if (auto* box = qobject_cast<QCheckBox*>(row.editor)) connect(box, &QCheckBox::toggled, this, [this, index] { edited(index); });
         if (auto* combo = qobject_cast<QComboBox*>(row.editor))
             connect(combo, &QComboBox::currentIndexChanged, this, [this, index] { edited(index); });
-        if (auto* spin = qobject_cast<QSpinBox*>(row.editor)) connect(spin, &QSpinBox::valueChanged, this, [this, index] { edited(index); });
+        if (auto* spin = qobject_cast<QSpinBox*>(row.editor))
+            connect(spin, &QSpinBox::valueChanged, this, [this, index] { edited(index); });
         if (auto* line_edit = qobject_cast<QLineEdit*>(row.editor))
             connect(line_edit, &QLineEdit::textChanged, this, [this, index] { edited(index); });
         rows_.push_back(row);

@@ -1,5 +1,5 @@
-// A form built from a field list: one row per field with the right editor, unit, range and help; what differs from the default is set in bold
-// and can be put back. It knows nothing of what the fields are for, so a new method or setting appears in the window by itself.
+// A form built from a field list: one row per field with the right editor, unit, range and help; what differs from the default is set in
+// bold and can be put back. It knows nothing of what the fields are for, so a new method or setting appears in the window by itself.
 #pragma once
 
 #include <QWidget>

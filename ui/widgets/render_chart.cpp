@@ -79,12 +79,14 @@ QByteArray as_png(QCustomPlot& plot, const QSize& size, const ChartFile& options
 void write_chart(const ChartData& chart, const std::filesystem::path& file, const ChartFile& options) {
     const std::string ending = plain(text(file.extension()).toLower());
     if (ending != ".pdf" && ending != ".svg" && ending != ".png")
-        throw Error(ErrorKind::usage, file.string(), "a chart cannot be written as '" + ending + "'", "end the name with .pdf, .svg or .png");
+        throw Error(ErrorKind::usage, file.string(), "a chart cannot be written as '" + ending + "'",
+                    "end the name with .pdf, .svg or .png");
     check_range(options.width_mm, 20, 2000, "width", "mm");
     check_range(options.height_mm, 20, 2000, "height", "mm");
     check_range(options.dots_per_inch, 36, 1200, "dpi", "dots per inch");
     if (chart.panels.empty())
-        throw Error(ErrorKind::config, file.string(), "there is nothing to draw: no finished run has a score in " + plain(shown_metric(chart.metric)),
+        throw Error(ErrorKind::config, file.string(),
+                    "there is nothing to draw: no finished run has a score in " + plain(shown_metric(chart.metric)),
                     "finish a study first, or choose another metric");
 
     const auto pixels = [](double mm) { return static_cast<int>(std::lround(mm / kMillimetresPerInch * kPixelsPerInch)); };
@@ -93,12 +95,15 @@ void write_chart(const ChartData& chart, const std::filesystem::path& file, cons
     plot.resize(size);
     ChartDrawing drawing(plot);
     drawing.draw(chart, ChartStyle::light(), size.width());
-    const QByteArray bytes = ending == ".pdf" ? as_pdf(plot, size, options) : ending == ".svg" ? as_svg(plot, size) : as_png(plot, size, options);
+    const QByteArray bytes = ending == ".pdf"   ? as_pdf(plot, size, options)
+                             : ending == ".svg" ? as_svg(plot, size)
+                                                : as_png(plot, size, options);
     if (bytes.isEmpty()) throw Error(ErrorKind::internal, file.string(), "drawing gave nothing");
     write_text(file, std::string_view(bytes.constData(), static_cast<std::size_t>(bytes.size())));
 }
 
-void render_chart(const std::vector<RunRow>& runs, const std::filesystem::path& file, const ChartRequest& request, const ChartFile& options) {
+void render_chart(const std::vector<RunRow>& runs, const std::filesystem::path& file, const ChartRequest& request,
+                  const ChartFile& options) {
     write_chart(chart_data(runs, request), file, options);
 }
 

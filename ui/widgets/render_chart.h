@@ -14,8 +14,8 @@ struct ChartFile {
     double dots_per_inch = 200;              // of PNG; 36 to 1200
 };
 
-// The format is that of the file's ending: .pdf, .svg or .png. Throws Error(usage) for others and for sizes out of range, Error(config) when
-// the chart is empty, Error(file) when it cannot be written. Written beside and renamed.
+// The format is that of the file's ending: .pdf, .svg or .png. Throws Error(usage) for others and for sizes out of range, Error(config)
+// when the chart is empty, Error(file) when it cannot be written. Written beside and renamed.
 void write_chart(const ChartData& chart, const std::filesystem::path& file, const ChartFile& options = {});
 
 // chart_data() and write_chart() in one.

@@ -46,8 +46,6 @@ void Section::setFoldable(bool open) {
 
 void Section::setNote(const QString& note) { note_->setText(note); }
 
-void Section::setOpen(bool open) {
-    title_->setChecked(open);
-}
+void Section::setOpen(bool open) { title_->setChecked(open); }
 
 }  // namespace permille::ui

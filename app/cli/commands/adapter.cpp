@@ -16,12 +16,11 @@ Action make_adapter(CLI::App& verb) {
             console.print(info);
             return kDone;
         }
-        std::vector<std::vector<std::string>> rows;
+        Json facts = info;
         for (const auto& [name, value] : info.items()) {
-            if (value.is_array() && !value.empty() && value.front().is_object()) continue;  // the tensors: below
-            rows.push_back({name, value.is_string() ? value.get<std::string>() : value.dump()});
+            if (value.is_array() && !value.empty() && value.front().is_object()) facts.erase(name);  // the tensors: below
         }
-        console.print_table(rows);
+        print_tree(console.out(), facts);
         for (const auto& [name, value] : info.items()) {
             if (!value.is_array() || value.empty() || !value.front().is_object()) continue;
             std::vector<std::vector<std::string>> table(1);

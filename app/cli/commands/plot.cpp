@@ -36,16 +36,17 @@ Action make_plot(CLI::App& verb) {
         RunFilter filter;
         if (!options->study.empty()) filter.study = options->study;
         const auto runs = where.select(store.runs(filter));
-        qputenv("QT_QPA_PLATFORM", "offscreen");  // drawing into a file needs no display
+        qputenv("QT_QPA_PLATFORM", "offscreen");               // drawing into a file needs no display
+        qputenv("QT_LOGGING_RULES", "default.warning=false");  // nor does it care about folders of a desktop session
+        // What Qt has to say about the desktop's folders is of no use here; failures come as exceptions.
+        qInstallMessageHandler([](QtMsgType, const QMessageLogContext&, const QString&) {});
         int count = 1;
         char name[] = "permille";
         char* arguments[] = {name, nullptr};
         const QApplication application(count, arguments);
         ui::render_chart(runs, options->output, request, options->file);
-        if (console.json())
-            console.print(Json{{"file", options->output.string()}, {"runs", runs.size()}});
-        else
-            console.out() << options->output.string() << "\n" << std::flush;
+        if (console.json()) console.print(Json{{"file", options->output.string()}, {"runs", runs.size()}});
+        else console.out() << options->output.string() << "\n" << std::flush;
         return kDone;
     };
 }

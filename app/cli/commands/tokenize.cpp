@@ -1,6 +1,7 @@
 #include <ostream>
 
 #include "app/cli/command.h"
+#include "core/base/error.h"
 #include "core/jobs/model_job.h"
 
 namespace permille::cli {
@@ -18,8 +19,16 @@ Action make_tokenize(CLI::App& verb) {
     return [options](Console& console) {
         const TextCodec codec(options->model);
         Json document = Json::array();
+        std::size_t number = 0;
         for (const auto& line : console.read_lines()) {
-            const auto ids = codec.encode(line, options->language, options->target);
+            ++number;
+            std::vector<std::int64_t> ids;
+            try {
+                ids = codec.encode(line, options->language, options->target);
+            } catch (const Error& error) {
+                if (error.where().starts_with("text")) throw Error(error.kind(), "standard input, line " + std::to_string(number), error.found(), error.fix());
+                throw;
+            }
             if (console.json()) {
                 document.push_back(ids);
                 continue;

@@ -102,7 +102,7 @@ TEST_CASE("damaged adapters are named", "[peft]") {
 // For tests/golden/make/check_peft_export.py, which opens the folders with PEFT.
 TEST_CASE("adapters and their logits for PEFT to open", "[.export]") {
     const char* folder = std::getenv("PERMILLE_EXPORT");
-    REQUIRE(folder);
+    if (!folder) return;  // a filter that only leaves tests out runs hidden ones too
     const auto base = golden_model();
     const TensorBatch batch = batch_of(*base->network, golden_pairs());
     const std::vector<std::pair<const char*, Json>> cases = {

@@ -1,4 +1,5 @@
 #include <torch/csrc/autograd/autograd.h>
+
 #include "core/nn/vocabulary_loss.h"
 #include "tests/support/models.h"
 #include "tests/support/test.h"

@@ -43,7 +43,7 @@ std::vector<at::Tensor> train(const std::filesystem::path& checkpoint, int told,
 
 TEST_CASE("victim of the killed run test", "[.victim]") {
     const char* folder = std::getenv(kFolder);
-    REQUIRE(folder);
+    if (!folder) return;  // a filter that only leaves tests out runs hidden ones too
     train(std::filesystem::path(folder) / "checkpoint", STDOUT_FILENO, false);
 }
 

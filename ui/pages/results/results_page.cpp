@@ -135,11 +135,11 @@ void ResultsPage::chooseExport() {
     auto* files = new QFileDialog(this, tr("Export the table"));
     files->setAttribute(Qt::WA_DeleteOnClose);
     files->setAcceptMode(QFileDialog::AcceptSave);
-    files->setNameFilters({tr("CSV (*.csv)"), tr("Tab-separated (*.tsv)"), tr("Markdown (*.md)"), tr("LaTeX (*.tex)"), tr("JSON (*.json)")});
+    files->setNameFilters(
+        {tr("CSV (*.csv)"), tr("Tab-separated (*.tsv)"), tr("Markdown (*.md)"), tr("LaTeX (*.tex)"), tr("JSON (*.json)")});
     files->setDefaultSuffix(u"csv"_s);
-    connect(files, &QFileDialog::filterSelected, files, [files](const QString& filter) {
-        files->setDefaultSuffix(filter.section(u"*."_s, 1).section(u')', 0, 0));
-    });
+    connect(files, &QFileDialog::filterSelected, files,
+            [files](const QString& filter) { files->setDefaultSuffix(filter.section(u"*."_s, 1).section(u')', 0, 0)); });
     connect(files, &QFileDialog::fileSelected, this, &ResultsPage::exportTo);
     files->open();
 }

@@ -27,7 +27,9 @@ constexpr qint64 kLogBytes = 200'000;  // of the end of a log file
 // Two columns of names and values.
 class Sheet {
 public:
-    void heading(const QString& title) { html_ += u"<tr><td colspan='2' style='padding-top:8px'><b>%1</b></td></tr>"_s.arg(title.toHtmlEscaped()); }
+    void heading(const QString& title) {
+        html_ += u"<tr><td colspan='2' style='padding-top:8px'><b>%1</b></td></tr>"_s.arg(title.toHtmlEscaped());
+    }
     void row(const QString& name, const QString& value) {
         if (value.isEmpty()) return;
         html_ += u"<tr><td style='padding-right:18px'>%1</td><td>%2</td></tr>"_s.arg(name.toHtmlEscaped(), value.toHtmlEscaped());
@@ -165,9 +167,12 @@ void RunDetailsView::showOverview() {
     }
     sheet.row(tr("Study"), run.spec.study.empty() ? tr("single run") : text(run.spec.study));
     sheet.row(tr("Base"), text(run.spec.base));
-    sheet.row(tr("Corpus"), tr("%1, %2 to %3").arg(text(run.spec.corpus), shown_language(run.spec.source_language), shown_language(run.spec.target_language)));
+    sheet.row(
+        tr("Corpus"),
+        tr("%1, %2 to %3").arg(text(run.spec.corpus), shown_language(run.spec.source_language), shown_language(run.spec.target_language)));
     if (run.facts.trainable > 0)
-        sheet.row(tr("Trainable"), tr("%1 parameters, %2 of the base").arg(shown_count(run.facts.trainable), shown_percent(run.facts.percent_base)));
+        sheet.row(tr("Trainable"),
+                  tr("%1 parameters, %2 of the base").arg(shown_count(run.facts.trainable), shown_percent(run.facts.percent_base)));
     if (run.spec.budget_percent) sheet.row(tr("Budget asked for"), shown_percent(*run.spec.budget_percent));
     if (run.facts.train_sentences > 0) sheet.row(tr("Training sentences"), shown_count(run.facts.train_sentences));
     if (run.spec.method != "none") {
@@ -185,7 +190,8 @@ void RunDetailsView::showOverview() {
         sheet.heading(tr("Training"));
         for (const auto& field : TrainingSettings::fields().list()) {
             const Json value = TrainingSettings::fields().to_json(run.spec.training).at(field.name);
-            if (value != field.default_value || field.name == "updates" || field.name == "batch_tokens") sheet.row(shown_name(field.name), shown_value(value));
+            if (value != field.default_value || field.name == "updates" || field.name == "batch_tokens")
+                sheet.row(shown_name(field.name), shown_value(value));
         }
     }
     sheet.heading(tr("How it went"));

@@ -25,7 +25,7 @@ namespace {
 
 const std::vector<RunState> kStoppable = {RunState::running, RunState::queued, RunState::interrupted};
 const std::vector<RunState> kRequeueable = {RunState::failed, RunState::cancelled, RunState::skipped, RunState::interrupted};
-constexpr RunState kStates[] = {RunState::queued,    RunState::running, RunState::interrupted, RunState::finished,
+constexpr RunState kStates[] = {RunState::queued, RunState::running,   RunState::interrupted, RunState::finished,
                                 RunState::failed, RunState::cancelled, RunState::skipped};
 
 }  // namespace
@@ -79,9 +79,10 @@ RunsPage::RunsPage(QWidget* parent)
     auto* header = table_->horizontalHeader();
     header->setHighlightSections(false);
     header->setStretchLastSection(false);
-    const std::pair<int, int> widths[] = {{RunsModel::id, 56},        {RunsModel::state, 104},    {RunsModel::study, 90}, {RunsModel::base, 112},
-                                          {RunsModel::pair, 72},      {RunsModel::method, 134},   {RunsModel::budget, 62}, {RunsModel::trainable, 78},
-                                          {RunsModel::sentences, 82}, {RunsModel::seed, 48},      {RunsModel::score, 56}, {RunsModel::time, 84}};
+    const std::pair<int, int> widths[] = {{RunsModel::id, 56},     {RunsModel::state, 104},    {RunsModel::study, 90},
+                                          {RunsModel::base, 112},  {RunsModel::pair, 72},      {RunsModel::method, 134},
+                                          {RunsModel::budget, 62}, {RunsModel::trainable, 78}, {RunsModel::sentences, 82},
+                                          {RunsModel::seed, 48},   {RunsModel::score, 56},     {RunsModel::time, 84}};
     for (const auto& [column, width] : widths) header->resizeSection(column, width);
     header->resizeSection(RunsModel::progress, 180);
     header->setMinimumSectionSize(40);
@@ -213,7 +214,8 @@ void RunsPage::updateStudies(const StoreSnapshot& snapshot) {
 
 void RunsPage::updateCount() {
     const int shown = proxy_.rowCount(), all = model_.rowCount();
-    count_->setText(shown == all ? tr("%n run(s)", nullptr, all).replace(u"(s)"_s, all == 1 ? QString() : u"s"_s) : tr("%1 of %2 runs").arg(shown).arg(all));
+    count_->setText(shown == all ? tr("%n run(s)", nullptr, all).replace(u"(s)"_s, all == 1 ? QString() : u"s"_s)
+                                 : tr("%1 of %2 runs").arg(shown).arg(all));
 }
 
 }  // namespace permille::ui

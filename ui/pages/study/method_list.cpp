@@ -52,8 +52,8 @@ public:
             budgets_->setParent(this);
         }
         form_->setOptional(kLearningRate, info.default_learning_rate > 0
-                                                         ? QObject::tr("method's default, %1").arg(info.default_learning_rate)
-                                                         : QObject::tr("as the study says"));
+                                              ? QObject::tr("method's default, %1").arg(info.default_learning_rate)
+                                              : QObject::tr("as the study says"));
         layout->addWidget(form_);
         also_->setProperty("muted", true);
         also_->setWordWrap(true);
@@ -161,7 +161,8 @@ void MethodList::select() {
     panels_->setCurrentWidget(line->panel);
     // A stack is as high as its highest page, unless the others give way.
     for (int i = 0; i < panels_->count(); ++i)
-        panels_->widget(i)->setSizePolicy(QSizePolicy::Preferred, panels_->widget(i) == line->panel ? QSizePolicy::Preferred : QSizePolicy::Ignored);
+        panels_->widget(i)->setSizePolicy(QSizePolicy::Preferred,
+                                          panels_->widget(i) == line->panel ? QSizePolicy::Preferred : QSizePolicy::Ignored);
     panels_->adjustSize();
 }
 

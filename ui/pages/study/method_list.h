@@ -1,5 +1,6 @@
-// The methods of a study: every method of the table with a tick, and for the selected one its settings, budgets of its own and learning rate.
-// Made from the method table alone. A method may be in a study several times with different settings: "Add variant" makes another line of it.
+// The methods of a study: every method of the table with a tick, and for the selected one its settings, budgets of its own and learning
+// rate. Made from the method table alone. A method may be in a study several times with different settings: "Add variant" makes another
+// line of it.
 #pragma once
 
 #include <QWidget>

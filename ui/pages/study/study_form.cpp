@@ -31,7 +31,8 @@ std::int64_t parse_whole(const std::string& item, std::int64_t least, const std:
     bool right = false;
     const qlonglong value = text(item).toLongLong(&right);
     if (!right || value < least)
-        throw Error(ErrorKind::config, where, "'" + item + "' is not a whole number of " + std::to_string(least) + " or more", "write numbers such as 1, 2, 3");
+        throw Error(ErrorKind::config, where, "'" + item + "' is not a whole number of " + std::to_string(least) + " or more",
+                    "write numbers such as 1, 2, 3");
     return value;
 }
 
@@ -178,7 +179,8 @@ void StudyForm::setBases(const std::vector<std::string>& names) {
     for (const auto& name : chosen)
         if (std::find(all.begin(), all.end(), name) == all.end()) all.push_back(name);
     bool same = static_cast<int>(all.size()) == bases_->count();
-    for (int i = 0; same && i < bases_->count(); ++i) same = plain(bases_->item(i)->data(kNameRole).toString()) == all[static_cast<std::size_t>(i)];
+    for (int i = 0; same && i < bases_->count(); ++i)
+        same = plain(bases_->item(i)->data(kNameRole).toString()) == all[static_cast<std::size_t>(i)];
     if (same) return;
     const bool was_setting = std::exchange(setting_, true);
     bases_->clear();
@@ -210,8 +212,8 @@ std::vector<std::string> StudyForm::chosenBases() const {
 
 void StudyForm::setCorpora(const std::vector<CorpusRow>& corpora) {
     const auto same = [](const CorpusRow& a, const CorpusRow& b) {
-        return a.name == b.name && a.fingerprint == b.fingerprint && a.source_language == b.source_language && a.target_language == b.target_language &&
-               a.train_sentences == b.train_sentences;
+        return a.name == b.name && a.fingerprint == b.fingerprint && a.source_language == b.source_language &&
+               a.target_language == b.target_language && a.train_sentences == b.train_sentences;
     };
     if (std::equal(corpora.begin(), corpora.end(), corpora_.begin(), corpora_.end(), same) && pairs_->topLevelItemCount() > 0) return;
     const auto chosen = chosenPairs();

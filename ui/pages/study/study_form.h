@@ -1,5 +1,5 @@
-// The form that a study is put together with: bases, language pairs, methods, the grid, and the settings of training, decoding, evaluation and
-// device.
+// The form that a study is put together with: bases, language pairs, methods, the grid, and the settings of training, decoding, evaluation
+// and device.
 #pragma once
 
 #include <QWidget>

@@ -54,7 +54,8 @@ StudyPlan plan_study(const Study& study, const StoreSnapshot& store, const std::
     plan.problems = missing_parts(study);
     for (const auto& pair : study.pairs)
         if (!corpus_of(store, pair.corpus))
-            plan.problems << u"This database has no corpus %1: import it first (permille data import, permille data recipe)."_s.arg(text(pair.corpus));
+            plan.problems << u"This database has no corpus %1: import it first (permille data import, permille data recipe)."_s.arg(
+                text(pair.corpus));
     if (plan.problems.isEmpty()) {
         try {
             validate_study(study);
@@ -87,8 +88,7 @@ StudyPlan plan_study(const Study& study, const StoreSnapshot& store, const std::
             std::vector<std::optional<double>> budgets;
             if (sized)
                 for (const double budget : method.budgets.empty() ? study.budgets : method.budgets) budgets.emplace_back(budget);
-            else
-                budgets.emplace_back(std::nullopt);
+            else budgets.emplace_back(std::nullopt);
             TrainingSettings training = study.training;
             try {
                 TrainingSettings::fields().apply(training, method.training, "training");

@@ -1,7 +1,7 @@
 #include "ui/pages/study/study_preview.h"
 
-#include <QHeaderView>
 #include <QHBoxLayout>
+#include <QHeaderView>
 #include <QLabel>
 #include <QPushButton>
 #include <QTableView>
@@ -131,17 +131,23 @@ void StudyPreview::tell() {
         if (model_.status(i) == BudgetModel::Status::failed && first_failure.isEmpty()) first_failure = reason;
     }
     QString html;
-    const auto item = [&](const QString& mark, const QString& line) { html += u"<p style='margin:2px 0'>"_s + mark + u' ' + line.toHtmlEscaped() + u"</p>"_s; };
+    const auto item = [&](const QString& mark, const QString& line) {
+        html += u"<p style='margin:2px 0'>"_s + mark + u' ' + line.toHtmlEscaped() + u"</p>"_s;
+    };
     const QString wrong = u"<span style='color:#d04a3a'>●</span>"_s, doubt = u"<span style='color:#d99a1e'>●</span>"_s;
     for (const QString& problem : plan_.problems) item(wrong, problem);
     if (!first_failure.isEmpty()) item(wrong, first_failure);
     if (out_of_reach > 0)
-        item(doubt, (out_of_reach == 1 ? tr("One budget is out of reach and will be skipped: ") : tr("%1 budgets are out of reach and will be skipped. The first: ").arg(out_of_reach)) + first_reason);
+        item(doubt, (out_of_reach == 1 ? tr("One budget is out of reach and will be skipped: ")
+                                       : tr("%1 budgets are out of reach and will be skipped. The first: ").arg(out_of_reach)) +
+                        first_reason);
     for (const QString& warning : plan_.warnings) item(doubt, warning);
     if (html.isEmpty()) html = tr("Nothing to remark.");
     remarks_->setText(html);
 
-    start_->setText(running_ ? (stopping_ ? tr("Stopping…") : tr("Stop")) : plan_.finished + plan_.started > 0 ? tr("Continue study") : tr("Start study"));
+    start_->setText(running_                             ? (stopping_ ? tr("Stopping…") : tr("Stop"))
+                    : plan_.finished + plan_.started > 0 ? tr("Continue study")
+                                                         : tr("Start study"));
     start_->setEnabled(running_ ? !stopping_ : plan_.problems.isEmpty() && left > 0);
     copy_->setEnabled(plan_.problems.isEmpty());
 }

@@ -43,22 +43,30 @@ WelcomePage::WelcomePage(std::filesystem::path example, QWidget* parent)
     auto* title = new QLabel(tr("Permille"));
     title->setProperty("figure", true);
     column->addWidget(title);
-    column->addWidget(paragraph(tr("How much of a translation model has to be trained? Choose a base model, language pairs, methods and budgets; "
-                                   "the runs are recorded in a database, and the chart shows BLEU against the share of trained parameters.")));
+    column->addWidget(
+        paragraph(tr("How much of a translation model has to be trained? Choose a base model, language pairs, methods and budgets; "
+                     "the runs are recorded in a database, and the chart shows BLEU against the share of trained parameters.")));
     column->addSpacing(6);
     column->addWidget(state_);
 
     column->addSpacing(12);
     column->addWidget(heading(tr("1  Get parallel text")));
-    column->addWidget(paragraph(tr("Training needs sentences with their translations. The recipe makes corpora for several languages from freely "
-                                   "licensed Debian packages; your own text comes as Moses pairs, TSV, JSONL, TMX or PO files. In a terminal:")));
+    column->addWidget(
+        paragraph(tr("Training needs sentences with their translations. The recipe makes corpora for several languages from freely "
+                     "licensed Debian packages, in a terminal; your own text may be Moses pairs, TSV, JSONL, TMX or PO files.")));
     addCommand(column, tr("Make corpora by the recipe"), recipe_);
-    addCommand(column, tr("Import your own text"), import_);
+    auto* import = new QPushButton(tr("Import your own text…"));
+    connect(import, &QPushButton::clicked, this, &WelcomePage::importRequested);
+    auto* import_row = new QHBoxLayout;
+    import_row->addWidget(import);
+    import_row->addStretch(1);
+    column->addLayout(import_row);
 
     column->addSpacing(12);
     column->addWidget(heading(tr("2  Run a study")));
-    column->addWidget(paragraph(tr("Start from the example that came with the program, or from an empty form. Corpora appear there as soon as they are "
-                                   "imported; nothing has to be restarted.")));
+    column->addWidget(
+        paragraph(tr("Start from the example that came with the program, or from an empty form. Corpora appear there as soon as they are "
+                     "imported; nothing has to be restarted.")));
     auto* buttons = new QHBoxLayout;
     if (!example.empty()) {
         auto* open = new QPushButton(tr("Open the example study"));
@@ -117,11 +125,13 @@ void WelcomePage::setSnapshot(const SnapshotPtr& snapshot) {
     recipe_->setText(u"packaging/fetch-texts '%1' $(permille data recipe software-texts --pairs it-en,tr-en --list-packages)\n"_s.arg(
                          text(data_home() / "packages")) +
                      u"permille data recipe software-texts --pairs it-en,tr-en"_s + database);
-    import_->setText(u"permille data import TEXT.tsv --name de-en --src-lang de --tgt-lang en"_s + database);
-    const auto count = [](std::size_t number, const QString& one, const QString& many) { return number == 1 ? u"1 "_s + one : u"%1 "_s.arg(number) + many; };
+    const auto count = [](std::size_t number, const QString& one, const QString& many) {
+        return number == 1 ? u"1 "_s + one : u"%1 "_s.arg(number) + many;
+    };
     state_->setText(tr("This database (%1) holds %2, %3 and %4.")
                         .arg(text(snapshot->file), count(snapshot->corpora.size(), tr("corpus"), tr("corpora")),
-                             count(snapshot->studies.size(), tr("study"), tr("studies")), count(snapshot->runs.size(), tr("run"), tr("runs"))));
+                             count(snapshot->studies.size(), tr("study"), tr("studies")),
+                             count(snapshot->runs.size(), tr("run"), tr("runs"))));
 }
 
 }  // namespace permille::ui

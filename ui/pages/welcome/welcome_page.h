@@ -21,6 +21,7 @@ public:
 Q_SIGNALS:
     void exampleRequested(const QString& file);
     void databaseRequested();
+    void importRequested();
     void studyRequested();
 
 private:
@@ -28,7 +29,6 @@ private:
 
     QLabel* state_;
     QLabel* recipe_ = nullptr;
-    QLabel* import_ = nullptr;
     QPushButton* study_;
 };
 

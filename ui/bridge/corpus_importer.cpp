@@ -1,0 +1,54 @@
+#include "ui/bridge/corpus_importer.h"
+
+#include "ui/bridge/text.h"
+
+namespace permille::ui {
+
+CorpusImporter::CorpusImporter(ImportText import, QObject* parent) : QObject(parent), import_(std::move(import)), worker_(new QObject) {
+    qRegisterMetaType<Problem>();
+    if (!import_)
+        import_ = [](const ImportRequest& request, const EventSink& events, const std::stop_token& stop) {
+            return import_corpus(request, events, stop);
+        };
+    worker_->moveToThread(&thread_);
+    connect(&thread_, &QThread::finished, worker_, &QObject::deleteLater);
+    thread_.setObjectName(QStringLiteral("import"));
+    thread_.start();
+}
+
+CorpusImporter::~CorpusImporter() {
+    stop_.request_stop();
+    thread_.quit();
+    thread_.wait();
+}
+
+void CorpusImporter::start(const ImportRequest& request) {
+    PERMILLE_ASSERT(!running_);
+    running_ = true;
+    stop_ = std::stop_source();
+    // Everything told goes through the event queue of this object's thread.
+    const auto tell = [this](auto&& call) { QMetaObject::invokeMethod(this, std::forward<decltype(call)>(call), Qt::QueuedConnection); };
+    const auto work = [this, tell, request, stop = stop_.get_token()] {
+        try {
+            const EventSink events = [this, tell](const Event& event) {
+                if (event.kind != Event::Kind::progress) return;
+                tell([this, event] { Q_EMIT progress(text(event.text), event.step, event.total); });
+            };
+            const CorpusReport report = import_(request, events, stop);
+            // One that was stopped reports no corpus.
+            const bool stopped = stop.stop_requested();
+            tell([this, words = stopped ? QString() : text(report.to_text()), stopped] {
+                end();
+                Q_EMIT finished(words, stopped);
+            });
+        } catch (...) {
+            tell([this, problem = problem_of(std::current_exception())] {
+                end();
+                Q_EMIT failed(problem);
+            });
+        }
+    };
+    QMetaObject::invokeMethod(worker_, work, Qt::QueuedConnection);
+}
+
+}  // namespace permille::ui
