@@ -1,5 +1,6 @@
 // The program `permille`: reads the command line, runs one verb, turns failures into messages and exit codes.
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <new>
@@ -117,5 +118,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     std::ios::sync_with_stdio(false);
+    // oneDNN keeps a primitive with its work space for every shape that it has met; batches differ, and a thousand of them are hundreds of MB.
+    setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32", 0);
     return permille::cli::run(argc, argv);
 }

@@ -228,6 +228,25 @@ private Q_SLOTS:
         QCOMPARE(page.table()->currentIndex().data(ui::RunsModel::id_role).toLongLong(), snapshot->runs.back().id);
     }
 
+    void theRunThatGoesOnIsFollowedUntilOneIsChosen() {
+        const QTemporaryDir folder;
+        fill_store(in(folder, "a.db"));
+        Store store(in(folder, "a.db"));
+        ui::RunsPage page;
+        const auto shown = [&] { return page.table()->currentIndex().data(ui::RunsModel::id_role).toLongLong(); };
+        const auto runs = store.runs({.states = {RunState::running}});
+        page.setSnapshot(snapshot_of(in(folder, "a.db")));
+        QCOMPARE(shown(), runs.front().id);
+        store.end_run(runs.front().id, {});
+        const auto next = store.runs({.states = {RunState::queued}}).front().id;
+        store.claim(next);
+        page.setSnapshot(snapshot_of(in(folder, "a.db")));
+        QCOMPARE(shown(), next);
+        page.showRun(3);
+        page.setSnapshot(snapshot_of(in(folder, "a.db")));
+        QCOMPARE(shown(), 3);
+    }
+
     void buttonsFitTheSelectedRuns() {
         const QTemporaryDir folder;
         fill_store(in(folder, "a.db"));

@@ -11,6 +11,7 @@
 #include <QToolBar>
 #include <QToolButton>
 #include <QUrl>
+#include <filesystem>
 #include <tuple>
 
 #include "core/base/files.h"
@@ -28,7 +29,14 @@ using namespace Qt::StringLiterals;
 
 namespace {
 
-constexpr char kReadme[] = "https://github.com/permille/permille#readme";
+// Beside the sources, or where a package puts documents; empty when it was not installed.
+std::filesystem::path find_readme() {
+    const auto resources = resources_folder();
+    std::error_code ignored;
+    for (const auto& file : {resources.parent_path() / "README.md", resources.parent_path() / "doc" / "permille" / "README.md"})
+        if (std::filesystem::exists(file, ignored)) return file;
+    return {};
+}
 
 }  // namespace
 
@@ -63,13 +71,10 @@ void MainWindow::makeActions() {
         dialog->setAttribute(Qt::WA_DeleteOnClose);
         dialog->open();
     });
-    readme_ = make(tr("&Read me"), QKeySequence::HelpContents, {}, [this] {
-        // The copy that came with the program, else the one on the web.
-        const auto local = resources_folder().parent_path() / "README.md";
-        std::error_code ignored;
-        const bool here = std::filesystem::exists(local, ignored);
-        QDesktopServices::openUrl(here ? QUrl::fromLocalFile(text(local)) : QUrl(QString::fromLatin1(kReadme)));
-    });
+    const auto readme = find_readme();
+    readme_ =
+        make(tr("&Read me"), QKeySequence::HelpContents, {}, [readme] { QDesktopServices::openUrl(QUrl::fromLocalFile(text(readme))); });
+    readme_->setEnabled(!readme.empty());
 }
 
 void MainWindow::makeMenus() {

@@ -211,7 +211,8 @@ void ChartDrawing::draw_panel(QCPAxisRect& rect, const ChartPanel& panel, const 
     if (y_low > y_high) y_low = 0, y_high = 1;
     // Above there is room for the words at a reference line.
     const double y_margin = std::max(0.5, (y_high - y_low) * 0.08);
-    Ranges ranges{&rect, 0, 0, std::max(0.0, y_low - y_margin), y_high + y_margin * (panel.references.empty() ? 1 : 2)};
+    Ranges ranges{&rect, 0, 0, std::max(-0.04 * (y_high + y_margin), y_low - y_margin),
+                  y_high + y_margin * (panel.references.empty() ? 1 : 2)};
     if (log_x_) {
         // At least a third of a decade, so that one point alone has an axis too.
         const double spread = std::max(0.17, 0.08 * std::log10(x_high / x_low));

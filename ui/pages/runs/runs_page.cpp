@@ -131,16 +131,7 @@ void RunsPage::setSnapshot(const SnapshotPtr& snapshot) {
     updateStudies(*snapshot);
     updateCount();
     if (wanted_ >= 0) showRun(wanted_);
-    // Something is always shown: the run that goes on, else the last one that is done.
-    if (current_ < 0 && !snapshot->runs.empty() && !table_->selectionModel()->hasSelection()) {
-        const auto& runs = snapshot->runs;
-        auto shown = std::find_if(runs.begin(), runs.end(), [](const RunRow& run) { return run.state == RunState::running; });
-        if (shown == runs.end()) {
-            const auto last = std::find_if(runs.rbegin(), runs.rend(), [](const RunRow& run) { return run.state == RunState::finished; });
-            shown = last == runs.rend() ? runs.begin() : std::prev(last.base());
-        }
-        showRun(shown->id);
-    }
+    if (!chosen_) follow(*snapshot);
     details_->setRun(model_.find(current_));
     updateButtons();
 }
@@ -152,6 +143,23 @@ void RunsPage::setDetails(const DetailsPtr& details) {
 
 bool RunsPage::settled() const { return loaded_ && wanted_ < 0 && (current_ < 0 || answered_ == current_); }
 
+void RunsPage::follow(const StoreSnapshot& snapshot) {
+    const auto& runs = snapshot.runs;
+    if (runs.empty()) return;
+    auto shown = std::find_if(runs.begin(), runs.end(), [](const RunRow& run) { return run.state == RunState::running; });
+    if (shown == runs.end()) {
+        // Nothing goes on: what is shown stays, or the last one that is done is.
+        if (current_ >= 0 && model_.find(current_)) return;
+        const auto last = std::find_if(runs.rbegin(), runs.rend(), [](const RunRow& run) { return run.state == RunState::finished; });
+        shown = last == runs.rend() ? runs.begin() : std::prev(last.base());
+    }
+    if (shown->id == current_) return;
+    const QModelIndex row = model_.indexOf(shown->id);
+    if (!proxy_.mapFromSource(row).isValid()) return;  // filtered out: the user is looking for something else
+    selectRow(row);
+    chosen_ = false;
+}
+
 void RunsPage::showRun(std::int64_t run) {
     const QModelIndex source = model_.indexOf(run);
     if (!source.isValid()) {
@@ -159,11 +167,16 @@ void RunsPage::showRun(std::int64_t run) {
         return;
     }
     wanted_ = -1;
+    chosen_ = true;
     if (!proxy_.mapFromSource(source).isValid()) {
         words_->clear();
         studies_->setCurrentIndex(0);
         states_->setCurrentIndex(0);
     }
+    selectRow(source);
+}
+
+void RunsPage::selectRow(const QModelIndex& source) {
     const QModelIndex shown = proxy_.mapFromSource(source);
     table_->selectionModel()->setCurrentIndex(shown, QItemSelectionModel::ClearAndSelect | QItemSelectionModel::Rows);
     table_->scrollTo(shown);
@@ -186,6 +199,7 @@ void RunsPage::select() {
     const std::int64_t run = rows.isEmpty() ? -1 : rows.last().data(RunsModel::id_role).toLongLong();
     if (run != current_) {
         current_ = run;
+        chosen_ = run >= 0;
         details_->setRun(model_.find(run));
         Q_EMIT runSelected(run);
     }

@@ -44,6 +44,8 @@ Q_SIGNALS:
 private:
     QList<qint64> selected(const std::vector<RunState>& states) const;
     void select();
+    void follow(const StoreSnapshot& snapshot);
+    void selectRow(const QModelIndex& source);
     void updateButtons();
     void updateStudies(const StoreSnapshot& snapshot);
     void updateCount();
@@ -59,7 +61,7 @@ private:
     QPushButton* stop_;
     QPushButton* requeue_;
     std::int64_t current_ = -1, wanted_ = -1, answered_ = -1;
-    bool loaded_ = false;
+    bool loaded_ = false, chosen_ = false;  // chosen: by the user or another page, not by following what runs
 };
 
 }  // namespace permille::ui

@@ -38,7 +38,9 @@ void add_warnings(StudyPlan& plan, const Study& study, const StoreSnapshot& stor
             if (size > corpus->train_sentences)
                 plan.warnings << u"%1 has %2 training sentences, fewer than the %3 asked for."_s.arg(
                     text(pair.corpus), shown_count(corpus->train_sentences), shown_count(size));
-        if (corpus->test_sentences == 0) plan.warnings << u"%1 has no test sentences to score."_s.arg(text(pair.corpus));
+        if (corpus->test_sentences == 0 || corpus->valid_sentences == 0)
+            plan.warnings << u"%1 has no %2 sentences, so its runs will fail: import it again with larger splits."_s.arg(
+                text(pair.corpus), corpus->test_sentences == 0 ? u"test"_s : u"validation"_s);
     }
     for (const auto& base : study.bases)
         if (std::find(bases.begin(), bases.end(), base) == bases.end() && base.find('/') == std::string::npos)
