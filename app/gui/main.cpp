@@ -178,6 +178,8 @@ int run(QApplication& application) {
 
 int main(int argc, char** argv) {
     qInstallMessageHandler(explain_fatal);
+    // As in app/cli/main.cpp: a primitive of oneDNN for every shape ever met would cost hundreds of MB.
+    setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32", 0);
     if (!prepare_display(argc, argv)) {
         std::cerr
             << "permille-workbench: there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set); start it on a desktop, or use the "
