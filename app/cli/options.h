@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/jobs/spec.h"
+#include "core/base/spec.h"
 
 namespace permille::cli {
 

@@ -1,7 +1,9 @@
 #include "core/base/error.h"
 
 #include <algorithm>
+#include <cctype>
 #include <numeric>
+#include <utility>
 
 namespace permille {
 
@@ -33,22 +35,24 @@ void check_internal(bool condition, const char* expectation, const char* file, i
 }
 
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
+    const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b)); };
     std::string best;
-    std::size_t best_distance = word.size() / 3 + 2;
+    std::size_t limit = std::max<std::size_t>(1, (word.size() + 1) / 3);
     for (const auto& candidate : candidates) {
-        std::vector<std::size_t> row(candidate.size() + 1);
+        // Edits with neighbours swapped as one of them (Damerau 1964), three rows of the table at a time.
+        std::vector<std::size_t> before, last(candidate.size() + 1), row(candidate.size() + 1);
         std::iota(row.begin(), row.end(), std::size_t{0});
         for (std::size_t i = 1; i <= word.size(); ++i) {
-            std::size_t diagonal = row[0];
+            before = std::exchange(last, row);
             row[0] = i;
             for (std::size_t j = 1; j <= candidate.size(); ++j) {
-                const std::size_t substitute = diagonal + (word[i - 1] == candidate[j - 1] ? 0 : 1);
-                diagonal = row[j];
-                row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+                row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (same(word[i - 1], candidate[j - 1]) ? 0 : 1)});
+                if (i > 1 && j > 1 && same(word[i - 1], candidate[j - 2]) && same(word[i - 2], candidate[j - 1]))
+                    row[j] = std::min(row[j], before[j - 2] + 1);
             }
         }
-        if (row.back() < best_distance) {
-            best_distance = row.back();
+        if (row.back() <= limit && (best.empty() || row.back() < limit)) {
+            limit = row.back();
             best = candidate;
         }
     }

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/jobs/spec.h"
+#include "core/base/spec.h"
 
 namespace permille {
 

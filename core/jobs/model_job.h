@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "core/base/events.h"
-#include "core/jobs/spec.h"
+#include "core/base/spec.h"
 
 namespace permille {
 

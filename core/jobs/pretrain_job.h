@@ -5,7 +5,7 @@
 #include <stop_token>
 
 #include "core/base/events.h"
-#include "core/jobs/spec.h"
+#include "core/base/spec.h"
 
 namespace permille {
 

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <malloc.h>
 #include <sqlite3.h>
 #include <torch/headeronly/version.h>
 
@@ -71,6 +72,9 @@ std::int64_t peak_memory() {
 }
 
 void reset_peak_memory() {
+#ifdef __GLIBC__
+    malloc_trim(0);  // what earlier runs have freed is not this run's
+#endif
     std::ofstream file("/proc/self/clear_refs");
     file << "5";
 }

@@ -8,7 +8,7 @@
 
 #include "core/base/events.h"
 #include "core/jobs/model_job.h"
-#include "core/jobs/spec.h"
+#include "core/base/spec.h"
 #include "core/models/base_model.h"
 #include "core/text/tokenizer.h"
 

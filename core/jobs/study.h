@@ -25,7 +25,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/jobs/spec.h"
+#include "core/base/spec.h"
 
 namespace permille {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/base/events.h"
-#include "core/jobs/spec.h"
+#include "core/base/spec.h"
 
 namespace permille {
 

@@ -35,17 +35,6 @@ void attach_replacements(Attachment& attachment, const std::vector<TensorSpec>& 
     for (std::size_t i = 0; i < specs.size(); ++i) attachment.parameters[static_cast<std::size_t>(specs[i].base)] = values[i];
 }
 
-const MethodInfo& find_method(const std::string& id, const std::string& where) { return find_method_by_id(id, where).info(); }
-
-const std::vector<MethodInfo>& method_catalog() {
-    static const std::vector<MethodInfo> catalog = [] {
-        std::vector<MethodInfo> list;
-        for (const auto& method : methods()) list.push_back(method->info());
-        return list;
-    }();
-    return catalog;
-}
-
 const Method& find_method_by_id(const std::string& id, const std::string& where) {
     std::vector<std::string> ids;
     for (const auto& method : methods()) {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "core/jobs/catalog.h"
+#include "core/base/method_info.h"
 #include "core/nn/attachment.h"
 #include "core/nn/layout.h"
 

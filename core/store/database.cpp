@@ -1,6 +1,7 @@
 #include "core/store/database.h"
 
 #include <sqlite3.h>
+#include <sys/vfs.h>
 
 #include <chrono>
 #include <cmath>
@@ -27,12 +28,32 @@ std::string uri(const std::filesystem::path& file) {
     return text;
 }
 
+// The write-ahead log shares memory between processes, which those of two machines do not have: on a network's file system (several nodes of a
+// cluster at one study) the older rollback journal takes its place, where readers and writers wait for each other.
+const char* fitting_journal(const std::filesystem::path& file) {
+    struct statfs system = {};
+    if (statfs(file.c_str(), &system) != 0) return "wal";
+    switch (static_cast<std::uint32_t>(system.f_type)) {
+        case 0x6969u:      // NFS
+        case 0x517bu:      // SMB
+        case 0xfe534d42u:  // SMB2
+        case 0xff534d42u:  // CIFS
+        case 0x0bd00bd0u:  // Lustre
+        case 0x47504653u:  // GPFS
+        case 0x19830326u:  // BeeGFS
+        case 0x00c36400u:  // Ceph
+        case 0x01021997u:  // 9p
+            return "delete";
+        default: return "wal";
+    }
+}
+
 // SQLite does not wait for its turn when it changes the journal; two programs that make the same database at once meet here.
-void use_write_ahead_log(SQLite::Database& connection) {
+void use_journal(SQLite::Database& connection, const std::string& journal) {
     const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(kBusyMilliseconds);
     while (true) {
         try {
-            if (connection.execAndGet("PRAGMA journal_mode").getString() != "wal") connection.exec("PRAGMA journal_mode = WAL");
+            if (connection.execAndGet("PRAGMA journal_mode").getString() != journal) connection.exec("PRAGMA journal_mode = " + journal);
             return;
         } catch (const SQLite::Exception& error) {
             if ((error.getErrorCode() & 0xff) != SQLITE_BUSY || std::chrono::steady_clock::now() > give_up) throw;
@@ -108,8 +129,9 @@ Database::Database(const std::filesystem::path& file, Store::Open mode, const st
         connection_->exec("PRAGMA foreign_keys = ON");
         migrate(*connection_, file_, steps, writes);
         if (writes) {
-            use_write_ahead_log(*connection_);
-            connection_->exec("PRAGMA synchronous = NORMAL");
+            const std::string journal = fitting_journal(file_);
+            use_journal(*connection_, journal);
+            if (journal == "wal") connection_->exec("PRAGMA synchronous = NORMAL");  // without one, only the default keeps a power cut harmless
         }
     } catch (const SQLite::Exception& error) {
         throw database_error(file_, error.getErrorCode(), error.what());

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/jobs/spec.h"
+#include "core/base/spec.h"
 
 namespace permille {
 

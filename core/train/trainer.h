@@ -11,7 +11,7 @@
 
 #include "core/base/events.h"
 #include "core/data/batches.h"
-#include "core/jobs/spec.h"
+#include "core/base/spec.h"
 #include "core/models/seq2seq.h"
 #include "core/peft/attach.h"
 

@@ -119,6 +119,39 @@ TEST_CASE("Ctrl-C keeps what is done and the same command continues", "[cli]") {
     CHECK(again.err.find("untouched") == std::string::npos);
 }
 
+TEST_CASE("on a cluster the tasks of an array take the runs of the study", "[cli]") {
+    const Workplace place;
+    const std::string file = place.study(small_study("[bitfit, layernorm]", 2));
+    const auto with_path = [](const std::filesystem::path& folder) { return RunOptions{.environment = {"PATH=" + folder.string() + ":/usr/bin:/bin"}}; };
+
+    make_folder(place / "empty");
+    const Ran none = place.run({"run", file, "--executor", "slurm"}, with_path(place / "empty"));
+    CHECK(none.code == 1);
+    CHECK(none.err.find("sbatch is not on this machine") != std::string::npos);
+
+    // A cluster of one machine: sbatch does each task of the array at once and answers with the number of the job.
+    const auto sbatch = [&](const std::string& body) {
+        write_text(place / "bin/sbatch", "#!/bin/bash\n" + body);
+        std::filesystem::permissions(place / "bin/sbatch", std::filesystem::perms::owner_all);
+    };
+    make_folder(place / "bin");
+    sbatch("echo 'Requested partition is not available' >&2; exit 1\n");
+    const Ran refused = place.run({"run", file, "--executor", "slurm"}, with_path(place / "bin"));
+    CHECK(refused.code == 1);
+    CHECK(refused.err.find("Requested partition is not available") != std::string::npos);
+    CHECK(refused.err.find("SBATCH_PARTITION") != std::string::npos);
+
+    sbatch("grep -q '^#SBATCH --array=1-2$' \"$2\" || exit 1\nfor task in 1 2; do bash \"$2\" >\"$2.$task\" 2>&1 & done\nwait\necho '42;here'\n");
+    const Ran submitted = place.run({"run", file, "--executor", "slurm", "--jobs", "2", "--threads", "1", "--json"}, with_path(place / "bin"));
+    INFO(submitted.err);
+    REQUIRE(submitted.code == 0);
+    CHECK(submitted.json().at("slurm_job") == "42");
+    CHECK(submitted.json().at("tasks") == 2);
+    const Json runs = place.run({"results", "--json"}).json();
+    REQUIRE(runs.size() == 3);
+    for (const Json& run : runs) CHECK(run.at("status") == "finished");
+}
+
 TEST_CASE("mistakes in a study are named with their line", "[cli]") {
     const TemporaryFolder folder;
     const RunOptions here = {.environment = {"PERMILLE_HOME=" + (folder / "home").string()}};
@@ -130,7 +163,7 @@ TEST_CASE("mistakes in a study are named with their line", "[cli]") {
     const Ran missing = permille({"run", (folder / "none.yaml").string()}, here);
     CHECK(missing.code == 1);
     CHECK(missing.err.find("none.yaml") != std::string::npos);
-    CHECK(permille({"run", (folder / "s.yaml").string(), "--executor", "slurm"}, here).code == 1);
+    CHECK(permille({"run", (folder / "s.yaml").string(), "--executor", "cloud"}, here).code == 2);
 }
 
 TEST_CASE("a database that is missing, damaged or newer is not touched", "[cli]") {

@@ -9,6 +9,7 @@
 #include "app/cli/options.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/jobs/slurm.h"
 #include "core/jobs/study_job.h"
 #include "core/store/store.h"
 
@@ -120,9 +121,27 @@ private:
     std::int64_t jobs_ = 1, version_ = -1;
 };
 
+// The runs are in the database; the tasks of the array take them from there.
+int submit(const Options& options, const Study& study, Console& console) {
+    namespace fs = std::filesystem;
+    const fs::path database = fs::absolute(options.database);
+    SlurmJob job{study.name, database.parent_path() / (database.stem().string() + "-runs"), study.jobs, {}};
+    job.command = {fs::read_symlink("/proc/self/exe").string(), "run", fs::absolute(options.study).string(), "--db", database.string(), "--jobs", "1"};
+    for (const auto& [name, value] : options.device.items()) {
+        job.command.push_back("--" + name);
+        job.command.push_back(value.is_string() ? value.get<std::string>() : value.dump());
+    }
+    if (options.seed > 0) job.command.insert(job.command.end(), {"--seed", std::to_string(options.seed)});
+    const std::string number = submit_to_slurm(job);
+    if (console.json())
+        console.print({{"study", study.name}, {"database", database.string()}, {"slurm_job", number}, {"tasks", job.tasks}});
+    else
+        console.out() << "Slurm job " << number << ": " << shown_count(job.tasks) << (job.tasks == 1 ? " task" : " tasks") << " of study " << study.name
+                      << "; permille status --db " << database.string() << " shows how far it is" << std::endl;
+    return kDone;
+}
+
 int work(const Options& options, Console& console) {
-    if (options.executor != "local")
-        throw Error(ErrorKind::unsupported, "--executor", "'" + options.executor + "' is not available in this version", "use --executor local");
     Study study = read_study(options.study);
     DeviceSettings::fields().apply(study.device, options.device, "");
     if (options.seed > 0) study.seeds = {options.seed};
@@ -138,6 +157,8 @@ int work(const Options& options, Console& console) {
         for (const auto& run : store.runs(filter)) store.requeue(run.id);
     }
     console.say("study " + study.name + ": " + shown_count(number) + " runs, database " + options.database.string());
+
+    if (options.executor == "slurm") return submit(options, study, console);
 
     const std::stop_token stop = console.stop_token();
     const EventSink messages = [sink = console.sink()](const Event& event) {
@@ -181,7 +202,10 @@ Action make_run(CLI::App& verb) {
     verb.add_option("STUDY", options->study, "the study, a YAML file; see resources/studies")->required()->type_name("STUDY.yaml");
     add_database_option(verb, options->database);
     verb.add_flag("--resume", options->resume, "also do failed and cancelled runs again; unfinished ones are continued in any case");
-    verb.add_option("--executor", options->executor, "where the runs are done: local")->capture_default_str();
+    verb.add_option("--executor", options->executor, "where the runs are done: here, or as an array of --jobs tasks of a Slurm cluster")
+        ->type_name("local|slurm")
+        ->check(CLI::IsMember({"local", "slurm"}))
+        ->capture_default_str();
     verb.add_option("--jobs,-j", options->jobs, "runs at a time; without it as the study says")->check(CLI::PositiveNumber);
     verb.add_option("--seed", options->seed, "one seed instead of the study's")->check(CLI::PositiveNumber);
     add_device_options(verb, options->device);

@@ -1,4 +1,4 @@
-#include "core/jobs/spec.h"
+#include "core/base/spec.h"
 
 #include "core/base/files.h"
 
