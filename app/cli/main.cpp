@@ -1,6 +1,5 @@
 // The program `permille`: reads the command line, runs one verb, turns failures into messages and exit codes.
 #include <algorithm>
-#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <new>
@@ -10,6 +9,7 @@
 
 #include "app/cli/command.h"
 #include "core/base/error.h"
+#include "core/base/process.h"
 
 namespace permille::cli {
 namespace {
@@ -117,8 +117,7 @@ int run(int argc, char** argv) {
 }  // namespace permille::cli
 
 int main(int argc, char** argv) {
+    permille::prepare_process();
     std::ios::sync_with_stdio(false);
-    // oneDNN keeps a primitive with its work space for every shape that it has met; batches differ, and a thousand of them are hundreds of MB.
-    setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32", 0);
     return permille::cli::run(argc, argv);
 }

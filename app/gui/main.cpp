@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "core/base/files.h"
+#include "core/base/process.h"
 #include "core/jobs/model_job.h"
 #include "core/store/store.h"
 #include "ui/bridge/text.h"
@@ -177,9 +178,8 @@ int run(QApplication& application) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    permille::prepare_process();
     qInstallMessageHandler(explain_fatal);
-    // As in app/cli/main.cpp: a primitive of oneDNN for every shape ever met would cost hundreds of MB.
-    setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32", 0);
     if (!prepare_display(argc, argv)) {
         std::cerr
             << "permille-workbench: there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set); start it on a desktop, or use the "

@@ -23,7 +23,6 @@ struct TrainRequest {
     std::int64_t train_sentences = 0;
     std::int64_t seed = 1;
     TrainingSettings training;
-    DecodingSettings decoding;
     DeviceSettings device;
     std::filesystem::path output;                    // the adapter folder; a resumable checkpoint lies beside it until the end
     bool resume = false;

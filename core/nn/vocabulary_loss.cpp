@@ -12,10 +12,11 @@ namespace permille {
 
 namespace {
 
-// Rows of a block: the float32 logits of a block (rows x V) should stay in the cache between the product and the softmax.
-std::int64_t block_rows(const at::Tensor& weight) {
-    if (!weight.device().is_cpu()) return std::max<std::int64_t>(64, (std::int64_t{64} << 20) / weight.size(0));
-    return std::clamp<std::int64_t>((std::int64_t{1} << 20) / weight.size(0), 16, 512);
+// Rows of a block. Enough of them for the matrix product to run at full speed; the float32 logits (rows x V) take 16 MB on a CPU. A table that
+// trains costs a [V, D] sum for every block on top, so then there are few blocks.
+std::int64_t block_rows(const at::Tensor& weight, bool weight_trains = false) {
+    const std::int64_t logits = std::int64_t{1} << (weight.device().is_cpu() && !weight_trains ? 22 : 24);
+    return std::clamp<std::int64_t>(logits / weight.size(0), 64, 2048);
 }
 
 struct Loss : torch::autograd::Function<Loss> {
@@ -28,9 +29,8 @@ struct Loss : torch::autograd::Function<Loss> {
         const at::Tensor x = hidden.to(weight.scalar_type());
         at::Tensor to_hidden, to_weight;
         if (hidden_trains) to_hidden = at::empty(hidden.sizes(), x.options());
-        if (weight_trains) to_weight = at::zeros(weight.sizes(), weight.options().dtype(at::kFloat));
         at::Tensor smoothed = at::zeros({}, hidden.options().dtype(at::kDouble)), likelihood = at::zeros({}, smoothed.options());
-        const std::int64_t block = std::min(count, block_rows(weight));
+        const std::int64_t block = std::min(count, block_rows(weight, weight_trains));
         for (std::int64_t from = 0; from < count; from += block) {
             const std::int64_t size = std::min(block, count - from);
             const at::Tensor rows = x.narrow(0, from, size);
@@ -55,7 +55,10 @@ struct Loss : torch::autograd::Function<Loss> {
             gradient.scatter_add_(1, block_labels, at::full({size, 1}, -own, gradient.options()));
             const at::Tensor typed = gradient.to(x.scalar_type());
             if (hidden_trains) to_hidden.narrow(0, from, size).copy_(product_transposed(typed, weight.t()));
-            if (weight_trains) to_weight.add_(product_transposed(typed.t(), rows.t()));
+            if (!weight_trains) continue;
+            const at::Tensor added = product_transposed(typed.t(), rows.t());
+            if (to_weight.defined()) to_weight.add_(added);
+            else to_weight = added.to(at::kFloat);
         }
         context->save_for_backward({to_hidden, to_weight});
         context->saved_data["hidden_type"] = static_cast<std::int64_t>(hidden.scalar_type());
@@ -71,7 +74,7 @@ struct Loss : torch::autograd::Function<Loss> {
         const at::Tensor factor = gradients[0].to(at::kFloat);
         at::Tensor to_hidden, to_weight;
         if (saved[0].defined()) to_hidden = saved[0].to(hidden_type).mul(factor.to(hidden_type));
-        if (saved[1].defined()) to_weight = saved[1].mul(factor).to(weight_type);
+        if (saved[1].defined()) to_weight = (saved[1] * factor).to(weight_type);
         return {to_hidden, to_weight, {}, {}, {}, {}, {}, {}};
     }
 };

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/process.h"
 #include "core/decode/beam.h"
 #include "core/models/base_model.h"
 #include "core/peft/attach.h"
@@ -46,6 +47,7 @@ int measure(const Json& request) {
 }  // namespace
 
 int main(int, char** arguments) {
+    prepare_process();
     try {
         return measure(parse_json(arguments[1] ? arguments[1] : "", "request"));
     } catch (const std::exception& error) {

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include "core/base/error.h"
+#include "core/base/process.h"
 #include "core/models/base_model.h"
 #include "core/train/trainer.h"
 #include "tests/bench/measure.h"
@@ -55,6 +56,7 @@ int measure(const Json& request) {
 }  // namespace
 
 int main(int, char** arguments) {
+    prepare_process();
     try {
         return measure(parse_json(arguments[1] ? arguments[1] : "", "request"));
     } catch (const std::exception& error) {

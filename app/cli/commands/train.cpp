@@ -19,7 +19,7 @@ struct Options {
     std::filesystem::path output, database;
     std::int64_t train_sentences = 0, seed = 1;
     bool resume = false;
-    Json training = Json::object(), decoding = Json::object(), device = Json::object();
+    Json training = Json::object(), device = Json::object();
 };
 
 // A file or folder as it is, otherwise the folder of the corpus of that name; its languages fill in those that were not given.
@@ -70,7 +70,6 @@ int work(Options& options, Console& console) {
     request.train_sentences = options.train_sentences;
     request.seed = options.seed;
     request.training = TrainingSettings::fields().parse(options.training, "");
-    request.decoding = DecodingSettings::fields().parse(options.decoding, "");
     request.device = DeviceSettings::fields().parse(options.device, "");
     request.output = options.output;
     request.resume = options.resume;
@@ -114,10 +113,6 @@ Action make_train(CLI::App& verb) {
     verb.add_option("--seed", options->seed, "seed of initial values, dropout and data order")->capture_default_str();
     add_database_option(verb, options->database);
     add_field_options(verb, TrainingSettings::fields().list(), options->training, "Training");
-    // The batch size of training has that name already; the one of validation by BLEU keeps its default.
-    std::vector<Field> decoding = DecodingSettings::fields().list();
-    std::erase_if(decoding, [](const Field& field) { return field.name == "batch_tokens"; });
-    add_field_options(verb, decoding, options->decoding, "Validation by BLEU", {{"beam_size", "--beam"}});
     add_device_options(verb, options->device);
     verb.footer("Ctrl-C saves a checkpoint; the same command with --resume continues from it.");
     return [options](Console& console) { return work(*options, console); };
