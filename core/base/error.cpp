@@ -17,6 +17,7 @@ std::string_view to_string(ErrorKind kind) {
         case ErrorKind::device_memory: return "device_memory";
         case ErrorKind::database: return "database";
         case ErrorKind::not_a_number: return "not_a_number";
+        case ErrorKind::network: return "network";
         case ErrorKind::internal: return "internal";
     }
     return "internal";

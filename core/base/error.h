@@ -9,7 +9,7 @@
 
 namespace permille {
 
-enum class ErrorKind { config, usage, file, tensor, unsupported, device_memory, database, not_a_number, internal };
+enum class ErrorKind { config, usage, file, tensor, unsupported, device_memory, database, not_a_number, network, internal };
 
 std::string_view to_string(ErrorKind kind);
 

@@ -5,7 +5,35 @@
 
 namespace permille {
 
+namespace {
+
+// Nothing that Permille reads is nested deeper than a dozen levels; each level of a hostile file costs memory a hundred times its length.
+constexpr std::size_t kDeepest = 500;
+
+bool is_nested_too_deeply(const std::string& text) {
+    std::size_t depth = 0;
+    bool quoted = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char letter = text[i];
+        if (quoted) {
+            if (letter == '\\') ++i;
+            else if (letter == '"') quoted = false;
+        } else if (letter == '"') {
+            quoted = true;
+        } else if (letter == '[' || letter == '{') {
+            if (++depth > kDeepest) return true;
+        } else if ((letter == ']' || letter == '}') && depth > 0) {
+            --depth;
+        }
+    }
+    return false;
+}
+
+}  // namespace
+
 Json parse_json(const std::string& text, const std::string& where) {
+    if (is_nested_too_deeply(text))
+        throw Error(ErrorKind::file, where, "nests lists or objects more than " + std::to_string(kDeepest) + " deep", "mend the file or fetch it again");
     try {
         return Json::parse(text);
     } catch (const nlohmann::json::parse_error& error) {
@@ -20,6 +48,8 @@ Json parse_json(const std::string& text, const std::string& where) {
         }
         throw Error(ErrorKind::file, where, "not JSON at line " + std::to_string(line) + ", column " + std::to_string(column),
                     "mend the file or fetch it again");
+    } catch (const nlohmann::json::exception&) {
+        throw Error(ErrorKind::file, where, "holds a number that is too large", "mend the file or fetch it again");
     }
 }
 

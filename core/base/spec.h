@@ -40,13 +40,32 @@ struct TrainingSettings {
     static const Fields<TrainingSettings>& fields();
 };
 
+// Under the names of Hugging Face's generation_config.json where it has them. What holds when several speak: what the user gave, then for a single
+// translation the model's own file (of_model), then these defaults. A study does the same for all its bases: its settings and these defaults only.
+// Lists of forbidden and forced tokens in the model's file hold in either case (core/decode/search.h).
 struct DecodingSettings {
     std::int64_t beam_size = 5;
     double length_penalty = 1.0;          // score = log-probability / length^penalty, length as Hugging Face counts it
     std::int64_t max_length = 200;        // tokens, start token included
     std::int64_t batch_tokens = 4000;     // source tokens x beam of one batch
+    std::string early_stopping = "true";  // true, false, never, as Hugging Face defines them
+    std::int64_t min_length = 0;          // tokens, start token included
+    std::int64_t no_repeat_ngram_size = 0, encoder_no_repeat_ngram_size = 0;
+    double repetition_penalty = 1.0, encoder_repetition_penalty = 1.0;
+    std::int64_t forced_bos_token_id = -1, forced_eos_token_id = -1;  // -1: what the model and the target language ask for
+    std::string bad_words_ids;            // "[[5], [17, 4]]": beside those of the model
+    bool sample = false;                  // draw tokens instead of searching
+    double temperature = 1.0;
+    std::int64_t top_k = 0;
+    double top_p = 1.0;
+    std::int64_t sample_seed = 1;
     static const Fields<DecodingSettings>& fields();
+    // The defaults with what the model's file says. Throws Error(config) naming file and field.
+    static DecodingSettings of_model(const std::filesystem::path& folder);
 };
+
+// generation_config.json of a model folder; where there is none, config.json, which held these fields in older checkpoints; else an empty object.
+Json generation_config(const std::filesystem::path& folder);
 
 struct EvaluationSettings {
     std::string metric = "bleu";          // the main figure: bleu, chrf, chrf++

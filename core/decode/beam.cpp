@@ -5,9 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
-
-#include "core/base/error.h"
 
 namespace permille {
 
@@ -31,9 +28,9 @@ struct Finished {
 struct Search {
     std::size_t sentence = 0;
     std::vector<Node> nodes;
-    std::vector<std::int32_t> tips;   // [K] node of each running beam
-    std::vector<float> scores;        // [K]
-    std::vector<Finished> finished;   // best first, at most K
+    std::vector<std::int32_t> tips;  // node of each running beam
+    std::vector<float> scores;       // of each running beam, best first
+    std::vector<Finished> finished;  // best first, at most K
     bool can_improve = true;
 };
 
@@ -44,93 +41,149 @@ struct Continuation {
 
 class Batch {
 public:
-    Batch(const Seq2Seq& model, const Attachment* attachment, const SearchSettings& settings) : model_(model), settings_(settings), forward_(model.inference(attachment)) {}
+    Batch(const Seq2Seq& model, const Attachment* attachment, const SearchSettings& settings, const LogitsProcessors& processors)
+        : model_(model), settings_(settings), processors_(processors), forward_(model.inference(attachment)) {}
 
-    void run(const std::vector<std::vector<std::int64_t>>& sources, const std::vector<std::size_t>& sentences, const std::stop_token& stop,
+    void run(const std::vector<Tokens>& sources, const std::vector<std::size_t>& sentences, const std::stop_token& stop,
              std::vector<std::vector<Candidate>>& results) {
         const std::int64_t beams = settings_.beam_size;
-        std::vector<std::vector<std::int64_t>> chosen;
+        std::vector<Tokens> chosen;
         for (const auto sentence : sentences) chosen.push_back(sources[sentence]);
         const TokenRows source = TokenRows::of(chosen, model_.device());
         const at::Tensor encoded = model_.encode(forward_, source);
         const std::int64_t most = std::min(settings_.max_length, model_.architecture().max_positions);
         DecoderCache cache = model_.start(forward_, source, encoded, beams, most);
+        // The beams of a sentence are alike until there is something to choose: one row stands for them, in the memory of all.
+        width_ = 1;
+        cache.beams = 1;
+        cache.rows = static_cast<std::int64_t>(sentences.size());
 
+        sources_ = &sources;
         std::vector<Search> running(sentences.size());
         for (std::size_t i = 0; i < running.size(); ++i) {
             running[i].sentence = sentences[i];
-            running[i].nodes.push_back({model_.architecture().decoder_start_id, -1});
-            running[i].tips.assign(static_cast<std::size_t>(beams), 0);
-            running[i].scores.assign(static_cast<std::size_t>(beams), static_cast<float>(kNever));
-            running[i].scores[0] = 0;
+            running[i].nodes.push_back({settings_.start.value_or(model_.architecture().decoder_start_id), -1});
+            running[i].tips = {0};
+            running[i].scores = {0};
         }
+        Tokens order, stay;
         for (std::int64_t length = 1; length < most && !running.empty(); ++length) {
             if (stop.stop_requested()) throw Stopped{};
+            const std::int64_t stepped = width_;
             advance(running, cache, length, most);
-            std::vector<std::int64_t> order, stay;
-            std::vector<Search> next;
+            order.clear();
+            stay.clear();
+            std::size_t kept = 0;
             for (std::size_t i = 0; i < running.size(); ++i) {
                 if (done(running[i], length + 1, most)) {
                     results[running[i].sentence] = collect(running[i]);
                     continue;
                 }
                 stay.push_back(static_cast<std::int64_t>(i));
-                for (std::int64_t k = 0; k < beams; ++k) order.push_back(static_cast<std::int64_t>(i) * beams + origin_[i][static_cast<std::size_t>(k)]);
-                next.push_back(std::move(running[i]));
+                const std::vector<std::int64_t>& origin = origin_[i];
+                for (std::int64_t k = 0; k < stepped; ++k)
+                    order.push_back(static_cast<std::int64_t>(i) * stepped + (stepped == width_ ? origin[static_cast<std::size_t>(k)] : 0));
+                if (kept != i) running[kept] = std::move(running[i]);
+                ++kept;
             }
-            running = std::move(next);
-            if (!running.empty()) cache.select(order, stay);
+            running.resize(kept);
+            if (running.empty()) break;
+            cache.select(order, stay);
+            if (stepped != width_) spread(cache, static_cast<std::int64_t>(kept));
         }
     }
 
 private:
+    // From one row per sentence to K alike.
+    void spread(DecoderCache& cache, std::int64_t sentences) const {
+        Tokens order, all;
+        for (std::int64_t i = 0; i < sentences; ++i) {
+            all.push_back(i);
+            for (std::int64_t k = 0; k < width_; ++k) order.push_back(i);
+        }
+        cache.select(order, all);
+        cache.beams = width_;
+    }
+
     // The best 2K continuations of every sentence, from one decoder step over all of them.
     void advance(std::vector<Search>& running, DecoderCache& cache, std::int64_t length, std::int64_t most) {
-        const std::int64_t beams = settings_.beam_size, keep = 2 * beams;
-        std::vector<std::int64_t> tokens;
+        const std::int64_t beams = settings_.beam_size, keep = 2 * beams, stepped = width_;
+        tokens_.clear();
         for (const Search& search : running)
-            for (const auto tip : search.tips) tokens.push_back(search.nodes[static_cast<std::size_t>(tip)].token);
-        const at::Tensor states = model_.step(forward_, cache, at::tensor(tokens, at::kLong).to(model_.device()));
+            for (const auto tip : search.tips) tokens_.push_back(search.nodes[static_cast<std::size_t>(tip)].token);
+        const at::Tensor states = model_.step(forward_, cache, at::tensor(tokens_, at::kLong).to(model_.device()));
         std::optional<std::int64_t> forced;
         if (length == 1) forced = settings_.forced_first;
         if (length == most - 1 && settings_.forced_last) forced = settings_.forced_last;
 
-        at::Tensor values, indices;
-        const std::int64_t vocabulary = model_.architecture().vocab_size, per_row = std::min(keep, vocabulary);
+        const std::int64_t per_row = std::min(keep, model_.architecture().vocab_size);
+        TopTokens best;
         if (!forced) {
-            const at::Tensor logits = model_.logits(forward_, states);
-            std::tie(values, indices) = at::topk(logits, per_row, 1);
-            values = (values - at::logsumexp(logits, {1}, true)).to(at::kCPU).contiguous();
-            indices = indices.to(at::kCPU).contiguous();
+            best = continuations(running, model_.logits(forward_, states), per_row);
+            width_ = beams;  // from here on the beams of a sentence differ
         }
-        origin_.assign(running.size(), {});
-        std::vector<Continuation> candidates;
+        origin_.resize(running.size());
         for (std::size_t i = 0; i < running.size(); ++i) {
             Search& search = running[i];
-            candidates.clear();
-            for (std::int64_t k = 0; k < beams; ++k) {
+            candidates_.clear();
+            for (std::int64_t k = 0; k < stepped; ++k) {
                 const float before = search.scores[static_cast<std::size_t>(k)];
                 if (forced) {
-                    candidates.push_back({before, k, *forced});
+                    candidates_.push_back({before, k, *forced});
                     continue;
                 }
-                const std::int64_t row = (static_cast<std::int64_t>(i) * beams + k) * per_row;
-                for (std::int64_t j = 0; j < per_row; ++j)
-                    candidates.push_back({before + values.const_data_ptr<float>()[row + j], k, indices.const_data_ptr<std::int64_t>()[row + j]});
+                const std::int64_t row = (static_cast<std::int64_t>(i) * stepped + k) * per_row;
+                for (std::int64_t j = row; j < row + per_row; ++j) {
+                    const float score = before + best.scores[static_cast<std::size_t>(j)];
+                    if (!(score > -std::numeric_limits<float>::infinity())) break;  // banned, and so is what follows
+                    candidates_.push_back({score, k, best.tokens[static_cast<std::size_t>(j)]});
+                }
             }
-            std::stable_sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
-            if (static_cast<std::int64_t>(candidates.size()) > keep) candidates.resize(static_cast<std::size_t>(keep));
-            extend(search, candidates, origin_[i], length, most);
+            std::stable_sort(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
+            if (static_cast<std::int64_t>(candidates_.size()) > keep) candidates_.resize(static_cast<std::size_t>(keep));
+            extend(search, candidates_, origin_[i], length, most);
         }
     }
 
+    // The best tokens of each row. Beam search: log-probabilities, then the rules. Greedy search: the rules, then log-probabilities.
+    TopTokens continuations(const std::vector<Search>& running, at::Tensor logits, std::int64_t count) {
+        if (processors_.empty()) return top_tokens(logits, count, true);
+        rows_.clear();
+        for (const Search& search : running)
+            for (const auto tip : search.tips) rows_.push_back({ids(search, tip), &(*sources_)[search.sentence]});
+        const Tokens banned = processors_.banned(rows_);
+        const bool greedy = settings_.beam_size == 1, normalises_last = greedy || settings_.rules.renormalize_logits;
+        if (processors_.changes_scores()) {
+            if (!greedy) logits = at::log_softmax(logits, 1);
+            processors_.change(logits, rows_);
+        } else if (!normalises_last) {
+            return top_tokens(logits, count, true, banned);
+        }
+        if (!normalises_last) return top_tokens(logits, count, false, banned);
+        ban(logits, banned);
+        return top_tokens(logits, count, true);
+    }
+
+    // From the start token to a node.
+    static Tokens ids(const Search& search, std::int32_t node) {
+        Tokens list;
+        for (; node >= 0; node = search.nodes[static_cast<std::size_t>(node)].parent)
+            list.push_back(search.nodes[static_cast<std::size_t>(node)].token);
+        std::reverse(list.begin(), list.end());
+        return list;
+    }
+
     // candidates: best first. Fills the next beams, and those that end among the best K join the finished ones.
-    void extend(Search& search, const std::vector<Continuation>& candidates, std::vector<std::int64_t>& origin, std::int64_t length, std::int64_t most) {
+    void extend(Search& search, const std::vector<Continuation>& candidates, std::vector<std::int64_t>& origin, std::int64_t length,
+                std::int64_t most) {
         const auto beams = static_cast<std::size_t>(settings_.beam_size);
         const auto divisor = static_cast<float>(std::pow(static_cast<double>(length), settings_.length_penalty));
-        const bool full = search.finished.size() == beams;
+        const std::size_t before = search.finished.size();
+        const bool full = before == beams;
+        const auto width = static_cast<std::size_t>(width_);
         std::vector<std::int32_t> tips;
         std::vector<float> scores;
+        origin.clear();
         for (std::size_t rank = 0; rank < candidates.size(); ++rank) {
             const Continuation& candidate = candidates[rank];
             const bool ends = candidate.token == model_.architecture().eos_id || length + 1 >= most;
@@ -138,22 +191,24 @@ private:
                 const bool closed = (full && first_suffices()) || !search.can_improve;
                 if (rank < beams && !closed && candidate.score > kNever / 2) {
                     search.nodes.push_back({candidate.token, search.tips[static_cast<std::size_t>(candidate.beam)]});
-                    search.finished.push_back({candidate.score / divisor, candidate.score, static_cast<std::int32_t>(search.nodes.size()) - 1});
+                    search.finished.push_back(
+                        {candidate.score / divisor, candidate.score, static_cast<std::int32_t>(search.nodes.size()) - 1});
                 }
-            } else if (tips.size() < beams) {
+            } else if (tips.size() < width) {
                 search.nodes.push_back({candidate.token, search.tips[static_cast<std::size_t>(candidate.beam)]});
                 tips.push_back(static_cast<std::int32_t>(search.nodes.size()) - 1);
                 scores.push_back(candidate.score);
                 origin.push_back(candidate.beam);
             }
         }
-        while (tips.size() < beams) {  // forced or exhausted: dead beams
+        while (tips.size() < width) {  // exhausted: dead beams
             tips.push_back(tips.empty() ? search.tips[0] : tips[0]);
             scores.push_back(static_cast<float>(kNever));
             origin.push_back(origin.empty() ? 0 : origin[0]);
         }
         search.tips = std::move(tips);
         search.scores = std::move(scores);
+        if (search.finished.size() == before) return;
         std::stable_sort(search.finished.begin(), search.finished.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
         if (search.finished.size() > beams) search.finished.resize(beams);
     }
@@ -161,7 +216,7 @@ private:
     // length: tokens of the running hypotheses now, start token included.
     bool done(Search& search, std::int64_t length, std::int64_t most) const {
         const auto beams = static_cast<std::size_t>(settings_.beam_size);
-        if (length >= most) return true;
+        if (length >= most || search.scores[0] <= kNever / 2) return true;  // too long, or every beam is dead
         if (search.finished.size() < beams) return false;
         if (first_suffices()) return true;
         const bool longest = settings_.early_stopping == EarlyStopping::never && settings_.length_penalty > 0;
@@ -178,9 +233,7 @@ private:
         std::vector<Candidate> list;
         for (const Finished& finished : search.finished) {
             Candidate candidate;
-            for (std::int32_t node = finished.node; node >= 0; node = search.nodes[static_cast<std::size_t>(node)].parent)
-                candidate.ids.push_back(search.nodes[static_cast<std::size_t>(node)].token);
-            std::reverse(candidate.ids.begin(), candidate.ids.end());
+            candidate.ids = ids(search, finished.node);
             candidate.log_probability = static_cast<double>(finished.log_probability);
             candidate.score = static_cast<double>(finished.score);
             list.push_back(std::move(candidate));
@@ -191,31 +244,28 @@ private:
 
     const Seq2Seq& model_;
     const SearchSettings& settings_;
+    const LogitsProcessors& processors_;
+    const std::vector<Tokens>* sources_ = nullptr;
     Forward forward_;
+    std::int64_t width_ = 1;                         // rows of each sentence: 1 until there was something to choose, then K
     std::vector<std::vector<std::int64_t>> origin_;  // per sentence: the beam that each new beam continues
+    // Kept for their memory.
+    Tokens tokens_;
+    std::vector<LogitsRow> rows_;
+    std::vector<Continuation> candidates_;
 };
 
 }  // namespace
 
-std::vector<std::vector<Candidate>> beam_search(const Seq2Seq& model, const Attachment* attachment, const std::vector<std::vector<std::int64_t>>& sources,
-                                                const SearchSettings& settings, std::stop_token stop, const std::function<void(std::int64_t)>& done) {
+std::vector<std::vector<Candidate>> beam_search(const Seq2Seq& model, const Attachment* attachment, const std::vector<Tokens>& sources,
+                                                const SearchSettings& settings, std::stop_token stop, const BatchDone& done) {
     const c10::InferenceMode guard;
-    std::vector<std::size_t> order(sources.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return sources[a].size() > sources[b].size(); });
+    const Architecture& architecture = model.architecture();
+    const LogitsProcessors processors(settings.rules, architecture.eos_id, architecture.vocab_size, settings.forced_first.has_value());
     std::vector<std::vector<Candidate>> results(sources.size());
-    std::int64_t finished = 0;
-    for (std::size_t from = 0; from < order.size();) {
-        const auto longest = static_cast<std::int64_t>(sources[order[from]].size());
-        const auto size = static_cast<std::size_t>(std::max<std::int64_t>(1, settings.batch_tokens / (longest * settings.beam_size)));
-        const std::size_t to = std::min(order.size(), from + size);
-        Batch(model, attachment, settings)
-            .run(sources, std::vector<std::size_t>(order.begin() + static_cast<std::ptrdiff_t>(from), order.begin() + static_cast<std::ptrdiff_t>(to)), stop,
-                 results);
-        finished += static_cast<std::int64_t>(to - from);
-        if (done) done(finished);
-        from = to;
-    }
+    in_batches(sources, settings.beam_size, settings.batch_tokens, done, [&](const std::vector<std::size_t>& sentences) {
+        Batch(model, attachment, settings, processors).run(sources, sentences, stop, results);
+    });
     return results;
 }
 

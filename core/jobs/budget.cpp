@@ -56,7 +56,7 @@ double matrix_rate() {
 // Share of the matrix rate that training reaches here, norms, attention, loss and optimiser counted; see tests/bench.
 constexpr double kEfficiency = 0.5;
 
-void estimate(BudgetAnswer& answer, const Layout& layout, const Architecture& a, bool whole_model, const TrainingSettings& training) {
+void estimate_time(BudgetAnswer& answer, const Layout& layout, const Architecture& a, bool whole_model, const TrainingSettings& training) {
     const auto parameters = static_cast<double>(layout.parameter_count());
     const auto table = static_cast<double>(a.vocab_size * a.d_model);
     const auto tokens = static_cast<double>(training.batch_tokens * training.accumulate);
@@ -66,9 +66,48 @@ void estimate(BudgetAnswer& answer, const Layout& layout, const Architecture& a,
     const double added = 2.0 * static_cast<double>(answer.added) * 0.5 * tokens;
     const double backward = whole_model ? 2.0 * forward : forward + 2.0 * added;
     answer.seconds_per_1000_updates = 1000.0 * (forward + added + backward) / (matrix_rate() * kEfficiency);
-    const double layers = static_cast<double>(a.encoder_layers + a.decoder_layers) / 2.0;
-    const double kept = static_cast<double>(training.batch_tokens) * layers * (static_cast<double>(a.d_model) * 14 + static_cast<double>(a.encoder_ffn) * 2) * 4;
-    answer.peak_memory_bytes = static_cast<std::int64_t>(parameters * 4 + static_cast<double>(answer.trainable) * 20 + kept) + (std::int64_t{150} << 20);
+}
+
+// The program, libtorch and the allocator's slack.
+constexpr double kProgramBytes = 170e6;
+
+double element_bytes(const DeviceSettings& device) { return device.dtype == "float32" ? 4 : 2; }
+
+double weights_bytes(const Layout& layout, const DeviceSettings& device) {
+    double total = 0;
+    for (const ParameterSpec& parameter : layout.parameters) {
+        const bool matrix = parameter.role == ParameterRole::matrix || parameter.role == ParameterRole::embedding;
+        total += static_cast<double>(parameter.count()) * (matrix ? element_bytes(device) : 4);
+    }
+    return total;
+}
+
+// Trained values cost five float32 each: value, gradient, two moments, the best value so far. What the backward pass keeps of a token, per layer:
+// the inputs of the norms and attention, queries, keys, values, the feed-forward network's middle, attention's weights.
+double training_bytes(const BudgetAnswer& answer, const Layout& layout, const Architecture& a, bool whole_model, const TrainingSettings& training,
+                      const DeviceSettings& device) {
+    const auto d = static_cast<double>(a.d_model), tokens = static_cast<double>(training.batch_tokens) / 2;
+    const double weights = static_cast<double>(kSentenceTokens) * (training.dropout == 0 || a.attention_dropout == 0 ? 0 : 2);
+    const double encoder = 10 * d + 2 * static_cast<double>(a.encoder_ffn) + static_cast<double>(a.encoder_heads) * weights;
+    const double decoder = 18 * d + 2 * static_cast<double>(a.decoder_ffn) + static_cast<double>(a.decoder_heads) * weights * 2;
+    const double kept = tokens * (static_cast<double>(a.encoder_layers) * encoder + static_cast<double>(a.decoder_layers) * decoder) * 4;
+    double total = kProgramBytes + weights_bytes(layout, device) + static_cast<double>(answer.trainable) * 20 + kept;
+    // The table's gradient comes in parts, from both ends of the model, before they are added.
+    if (whole_model) total += 2.0 * static_cast<double>(a.vocab_size) * d * 4;
+    // The loss holds three blocks of logits at a time; how large one may be, core/nn/vocabulary_loss.cpp says.
+    const double block = std::min(tokens * static_cast<double>(a.vocab_size), whole_model ? 0x1p24 : 0x1p22);
+    return total + 3 * block * 4;
+}
+
+// The caches of keys and values of a batch (both halves of the double buffer, all beams), and the scores of its rows.
+double inference_bytes(const Layout& layout, const Architecture& a, const DecodingSettings& decoding, const DeviceSettings& device) {
+    const auto d = static_cast<double>(a.d_model), layers = static_cast<double>(a.decoder_layers), source = static_cast<double>(kSentenceTokens);
+    const double target = std::min(static_cast<double>(std::min(decoding.max_length, a.max_positions)), 1.5 * source);
+    const auto beams = static_cast<double>(decoding.beam_size);
+    const double sentences = std::max(1.0, static_cast<double>(decoding.batch_tokens) / (source * beams)), rows = sentences * beams;
+    const double own = 4 * rows * target * d * layers, cross = 2 * sentences * source * d * layers;
+    const double scores = 2 * rows * static_cast<double>(a.vocab_size) * 4;
+    return kProgramBytes + weights_bytes(layout, device) + (own + cross) * element_bytes(device) + scores;
 }
 
 }  // namespace
@@ -140,8 +179,38 @@ BudgetAnswer solve_budget(const std::string& model, const std::string& method_id
     answer.added = total.added;
     answer.percent_base = percent_of(total.trainable);
     answer.percent_total = 100.0 * static_cast<double>(total.trainable) / (base_count + static_cast<double>(total.added));
-    estimate(answer, layout, description.architecture, total.trainable > layout.parameter_count() / 2, training);
+    const bool whole_model = total.trainable > layout.parameter_count() / 2;
+    estimate_time(answer, layout, description.architecture, whole_model, training);
+    answer.peak_memory_bytes = static_cast<std::int64_t>(training_bytes(answer, layout, description.architecture, whole_model, training, device));
     return answer;
+}
+
+Json MemoryNeeds::to_json() const {
+    Json training = Json::object();
+    for (const auto& [method, bytes] : training_bytes) training[method] = bytes;
+    return {{"dtype", dtype},
+            {"weights_bytes", weights_bytes},
+            {"inference_bytes", inference_bytes},
+            {"beam_size", beam_size},
+            {"decoding_batch_tokens", decoding_tokens},
+            {"training_batch_tokens", training_tokens},
+            {"training_bytes", training}};
+}
+
+MemoryNeeds memory_needs(const std::string& model, const TrainingSettings& training, const DecodingSettings& decoding, const DeviceSettings& device) {
+    const ModelDescription description = describe_model(find_model(model));
+    MemoryNeeds needs{device.dtype,
+                      static_cast<std::int64_t>(weights_bytes(description.layout, device)),
+                      static_cast<std::int64_t>(inference_bytes(description.layout, description.architecture, decoding, device)),
+                      decoding.beam_size,
+                      decoding.batch_tokens,
+                      training.batch_tokens,
+                      {}};
+    for (const auto& method : methods()) {
+        const std::string& id = method->info().id;
+        needs.training_bytes.emplace_back(id, solve_budget(model, id, Json::object(), std::nullopt, training, device).peak_memory_bytes);
+    }
+    return needs;
 }
 
 }  // namespace permille

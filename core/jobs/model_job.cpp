@@ -9,6 +9,8 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/decode/beam.h"
+#include "core/decode/sample.h"
+#include "core/jobs/hub.h"
 #include "core/jobs/session.h"
 #include "core/nn/vocabulary_loss.h"
 #include "core/peft/adapter_file.h"
@@ -20,28 +22,43 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// $HF_HUB_CACHE, $HF_HOME/hub or ~/.cache/huggingface/hub, as Hugging Face's own client reads them.
-fs::path hub_cache() {
-    if (const char* cache = std::getenv("HF_HUB_CACHE"); cache && *cache) return cache;
-    if (const char* home = std::getenv("HF_HOME"); home && *home) return fs::path(home) / "hub";
-    const char* user = std::getenv("HOME");
-    return fs::path(user && *user ? user : ".") / ".cache" / "huggingface" / "hub";
-}
-
-// The snapshot of the main branch of "owner/name" in the cache, or an empty path.
-fs::path cached_snapshot(const std::string& name) {
-    const auto slash = name.find('/');
-    if (slash == std::string::npos || name.find('/', slash + 1) != std::string::npos || name.find("..") != std::string::npos) return {};
-    const fs::path folder = hub_cache() / ("models--" + name.substr(0, slash) + "--" + name.substr(slash + 1));
-    if (!fs::exists(folder / "refs" / "main")) return {};
-    std::string revision = read_text(folder / "refs" / "main");
-    while (!revision.empty() && std::isspace(static_cast<unsigned char>(revision.back()))) revision.pop_back();
-    const fs::path snapshot = folder / "snapshots" / revision;
-    return fs::is_directory(snapshot) ? snapshot : fs::path();
-}
-
 bool blank(const std::string& line) {
     return std::all_of(line.begin(), line.end(), [](unsigned char letter) { return std::isspace(letter); });
+}
+
+fs::path bundled_folder(const std::string& name) {
+    for (const auto& base : bundled_bases())
+        if (base.name == name) return base.folder;
+    return {};
+}
+
+// With `description_will_do` a hub that cannot be asked is no failure as long as the cache has the model's config.json.
+fs::path find_folder(const std::string& model, const EventSink& sink, const std::stop_token& stop, bool description_will_do) {
+    if (fs::is_directory(model)) return model;
+    if (fs::path bundled = bundled_folder(model); !bundled.empty()) return bundled;
+    const HubSettings hub = HubSettings::from_environment();
+    const auto name = hub_name(model);
+    const bool has_owner = name && name->repository.find('/') != std::string::npos;
+    if (name) {
+        const fs::path cached = cached_snapshot(*name, hub);
+        if (!cached.empty() && (hub.offline || !has_owner || is_whole(cached))) return cached;
+        if (has_owner) {
+            try {
+                fs::path downloaded = download_model(*name, hub, sink, stop);
+                if (downloaded.empty()) throw Stopped{};
+                return downloaded;
+            } catch (const Error& error) {
+                if (!description_will_do || error.kind() != ErrorKind::network || cached.empty() || !fs::exists(cached / "config.json")) throw;
+                log_to(sink, std::string(error.what()) + "; this is what the cache says");
+                return cached;
+            }
+        }
+    }
+    std::vector<std::string> names;
+    for (const auto& base : bundled_bases()) names.push_back(base.name);
+    throw Error(ErrorKind::file, model, "is neither a model folder, nor a bundled base, nor a model in the Hugging Face cache (" + hub.cache.string() + ")",
+                (names.empty() ? "give a folder with config.json and model.safetensors" : "bundled are " + list_some(names)) +
+                    "; a model on the hub is named OWNER/NAME");
 }
 
 }  // namespace
@@ -56,20 +73,20 @@ std::vector<BundledBase> bundled_bases() {
     return list;
 }
 
-fs::path find_model(const std::string& model) {
-    if (fs::is_directory(model)) return model;
-    std::vector<std::string> names;
-    for (const auto& base : bundled_bases()) {
-        if (base.name == model) return base.folder;
-        names.push_back(base.name);
-    }
-    if (const fs::path snapshot = cached_snapshot(model); !snapshot.empty()) return snapshot;
-    throw Error(ErrorKind::file, model, "is neither a model folder, nor a bundled base, nor a model in the Hugging Face cache (" + hub_cache().string() + ")",
-                names.empty() ? "give a folder with config.json and model.safetensors" : "bundled are " + list_some(names));
+fs::path find_model(const std::string& model, const EventSink& sink, const std::stop_token& stop) {
+    return find_folder(model, sink, stop, false);
 }
 
-ModelInfo model_info(const std::string& model) {
-    const fs::path folder = find_model(model);
+bool must_download(const std::string& model) {
+    if (fs::is_directory(model) || !bundled_folder(model).empty()) return false;
+    const auto name = hub_name(model);
+    if (!name || name->repository.find('/') == std::string::npos) return false;
+    const HubSettings hub = HubSettings::from_environment();
+    return !hub.offline && !is_whole(cached_snapshot(*name, hub));
+}
+
+ModelInfo model_info(const std::string& model, const EventSink& sink, const std::stop_token& stop) {
+    const fs::path folder = find_folder(model, sink, stop, true);
     const ModelDescription description = describe_model(folder);
     const Architecture& a = description.architecture;
     ModelInfo info{a.model_type,    a.d_model,     a.encoder_layers, a.decoder_layers, a.encoder_heads,
@@ -91,7 +108,9 @@ struct TextCodec::State {
     std::unique_ptr<Tokenizer> tokenizer;
 };
 
-TextCodec::TextCodec(const std::string& model) : state_(std::make_unique<State>()) { state_->tokenizer = load_tokenizer(find_model(model)); }
+TextCodec::TextCodec(const std::string& model, const EventSink& sink) : state_(std::make_unique<State>()) {
+    state_->tokenizer = load_tokenizer(find_model(model, sink));
+}
 TextCodec::~TextCodec() = default;
 
 std::vector<std::int64_t> TextCodec::encode(const std::string& line, const std::string& language, bool target) const {
@@ -101,12 +120,12 @@ std::vector<std::int64_t> TextCodec::encode(const std::string& line, const std::
 
 std::string TextCodec::decode(const std::vector<std::int64_t>& ids) const { return state_->tokenizer->decode(ids); }
 
-OpenModel open_model(const std::string& model, const DeviceSettings& settings) {
+OpenModel open_model(const std::string& model, const DeviceSettings& settings, const EventSink& sink, const std::stop_token& stop) {
     OpenModel open;
     open.device = settings;
     use_threads(settings);
     const at::Device device = parse_device(settings.device);
-    const fs::path folder = find_model(model);
+    const fs::path folder = find_model(model, sink, stop);
     open.base = load_base(folder, device, parse_dtype(settings.dtype, device));
     open.tokenizer = load_tokenizer(folder);
     return open;
@@ -120,22 +139,19 @@ std::vector<Translation> translate_lines(const OpenModel& model, const Attachmen
                                          const std::string& source_language, const std::string& target_language, const DecodingSettings& settings,
                                          std::int64_t n_best, const EventSink& sink, std::stop_token stop) {
     const Tokenizer& tokenizer = *model.tokenizer;
-    const ModelLanguage &source = tokenizer.language(source_language), &target = tokenizer.language(target_language);
-    SearchSettings search;
-    search.beam_size = settings.beam_size;
-    search.length_penalty = settings.length_penalty;
-    search.max_length = settings.max_length;
-    search.n_best = std::min(n_best, settings.beam_size);
-    search.batch_tokens = settings.batch_tokens;
-    search.forced_first = target.id;
-    search.forced_last = model.base->network->architecture().forced_eos_id;
+    const ModelLanguage &source = tokenizer.source_language(source_language), &target = tokenizer.target_language(target_language);
+    SearchSettings search = search_settings(settings, generation_config(model.base->folder), model.base->network->architecture());
+    search.n_best = settings.sample ? n_best : std::min(n_best, settings.beam_size);
+    const DecoderStart begin = tokenizer.decoder_start(target);
+    if (begin.token >= 0) search.start = begin.token;
+    if (begin.forced && settings.forced_bos_token_id < 0) search.forced_first = begin.forced;
 
     std::vector<std::vector<std::int64_t>> sources;
     std::vector<std::size_t> places;  // lines without text stay without translation
     for (std::size_t i = 0; i < lines.size(); ++i) {
         if (blank(lines[i])) continue;
         try {
-            sources.push_back(tokenizer.encode_source(lines[i], source));
+            sources.push_back(tokenizer.encode_source(lines[i], source, target));
         } catch (const Error& error) {
             throw Error(error.kind(), "line " + std::to_string(i + 1), error.found(), error.fix());
         }
@@ -148,7 +164,7 @@ std::vector<Translation> translate_lines(const OpenModel& model, const Attachmen
         const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
         sink({Event::Kind::progress, "translating", done, total, 0, elapsed / static_cast<double>(done) * static_cast<double>(total - done)});
     };
-    const auto found = beam_search(*model.base->network, attachment, sources, search, stop, progress);
+    const auto found = (settings.sample ? sample : beam_search)(*model.base->network, attachment, sources, search, stop, progress);
     std::vector<Translation> translations(lines.size());
     for (std::size_t i = 0; i < found.size(); ++i) {
         std::vector<Translation> all;
@@ -167,9 +183,9 @@ struct ModelSession::State {
     const Attachment* attachment() const { return adapter ? adapter->attachment.get() : nullptr; }
 };
 
-ModelSession::ModelSession(const std::string& model, const std::optional<fs::path>& adapter, const DeviceSettings& device)
+ModelSession::ModelSession(const std::string& model, const std::optional<fs::path>& adapter, const DeviceSettings& device, const EventSink& sink)
     : state_(std::make_unique<State>()) {
-    state_->model = open_model(model, device);
+    state_->model = open_model(model, device, sink);
     if (adapter) state_->adapter = load_adapter(*adapter, *state_->model.base);
 }
 ModelSession::~ModelSession() = default;
@@ -187,10 +203,10 @@ std::vector<Translation> ModelSession::translate(const std::vector<std::string>&
 std::vector<ScoredPair> ModelSession::score(const std::vector<std::pair<std::string, std::string>>& pairs, const std::string& source_language,
                                             const std::string& target_language, std::int64_t batch_tokens) const {
     const Tokenizer& tokenizer = *state_->model.tokenizer;
-    const ModelLanguage &source = tokenizer.language(source_language), &target = tokenizer.language(target_language);
+    const ModelLanguage &source = tokenizer.source_language(source_language), &target = tokenizer.target_language(target_language);
     std::vector<TokenPair> encoded;
     for (const auto& [from, to] : pairs) {
-        const auto source_ids = tokenizer.encode_source(from, source), labels = tokenizer.encode_target(to, target);
+        const auto source_ids = tokenizer.encode_source(from, source, target), labels = tokenizer.encode_target(to, target);
         encoded.push_back({{source_ids.begin(), source_ids.end()}, {labels.begin(), labels.end()}});
     }
     std::vector<ScoredPair> scores(pairs.size());
@@ -198,7 +214,7 @@ std::vector<ScoredPair> ModelSession::score(const std::vector<std::pair<std::str
     const c10::InferenceMode guard;
     const Forward forward = network.inference(state_->attachment());
     for (const BatchPlan& plan : plan_batches_by_length(encoded, batch_tokens)) {
-        const TensorBatch batch = collate(encoded, plan, network.architecture().decoder_start_id, network.device());
+        const TensorBatch batch = collate(encoded, plan, network.architecture(), network.device());
         const at::Tensor states = network.decode(forward, batch.source, network.encode(forward, batch.source), batch.target);
         const at::Tensor log_p = label_log_probabilities(states, network.output_weight(forward), network.logits_bias(), batch.labels).to(at::kCPU);
         std::int64_t row = 0;

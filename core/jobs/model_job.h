@@ -30,11 +30,14 @@ struct BundledBase {
     std::filesystem::path folder;
 };
 
-// The folder of MODEL: a path, the name of a bundled base, or a hub name in the Hugging Face cache. Throws Error(file) that lists where it looked.
-std::filesystem::path find_model(const std::string& model);
+// The folder of MODEL: a path, the name of a bundled base, or OWNER/NAME[@REVISION] on the hub, from the Hugging Face cache when it is whole there and
+// downloaded otherwise (core/jobs/hub.h). Throws Error(file) that lists where it looked, Error(network), and Stopped (core/decode/beam.h) when stopped.
+std::filesystem::path find_model(const std::string& model, const EventSink& sink = {}, const std::stop_token& stop = {});
+// Whether find_model() would ask the hub for it.
+bool must_download(const std::string& model);
 std::vector<BundledBase> bundled_bases();
 // Works on a folder that holds only config.json.
-ModelInfo model_info(const std::string& model);
+ModelInfo model_info(const std::string& model, const EventSink& sink = {}, const std::stop_token& stop = {});
 
 struct ScoredPair {
     double log_probability = 0;  // natural, every target label counted (language code and end of sentence included)
@@ -51,7 +54,7 @@ struct Translation {
 // A tokenizer alone: quick to load.
 class TextCodec {
 public:
-    explicit TextCodec(const std::string& model);
+    explicit TextCodec(const std::string& model, const EventSink& sink = {});
     ~TextCodec();
     std::vector<std::int64_t> encode(const std::string& line, const std::string& language, bool target) const;
     std::string decode(const std::vector<std::int64_t>& ids) const;
@@ -64,7 +67,8 @@ private:
 // A base in memory, with an adapter or without. The base is shared with every other job in the process that uses the same one.
 class ModelSession {
 public:
-    ModelSession(const std::string& model, const std::optional<std::filesystem::path>& adapter, const DeviceSettings& device);
+    ModelSession(const std::string& model, const std::optional<std::filesystem::path>& adapter, const DeviceSettings& device,
+                 const EventSink& sink = {});
     ~ModelSession();
 
     // In the order of the input. Translation stops early (returning what is done) when asked to.

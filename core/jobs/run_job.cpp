@@ -23,11 +23,11 @@ namespace permille {
 namespace fs = std::filesystem;
 
 std::vector<TokenPair> tokenise(const Tokenizer& tokenizer, const std::vector<Row>& rows, const std::string& source, const std::string& target) {
-    const ModelLanguage &from = tokenizer.language(source), &to = tokenizer.language(target);
+    const ModelLanguage &from = tokenizer.source_language(source), &to = tokenizer.target_language(target);
     std::vector<TokenPair> pairs;
     pairs.reserve(rows.size());
     for (const Row& row : rows) {
-        const auto ids = tokenizer.encode_source(row.source, from), labels = tokenizer.encode_target(row.target, to);
+        const auto ids = tokenizer.encode_source(row.source, from, to), labels = tokenizer.encode_target(row.target, to);
         pairs.push_back({{ids.begin(), ids.end()}, {labels.begin(), labels.end()}});
     }
     return pairs;
@@ -130,7 +130,14 @@ TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, st
     if (fs::exists(request.output / "permille.json") && !request.resume)
         throw Error(ErrorKind::file, request.output.string(), "already holds an adapter", "give another --out, or remove it");
     make_folder(request.output);
-    const OpenModel model = open_model(request.base, request.device);
+    OpenModel model;
+    try {
+        model = open_model(request.base, request.device, sink, stop);
+    } catch (const Stopped&) {  // while it was downloaded
+        TrainReport nothing;
+        nothing.stopped = true;
+        return nothing;
+    }
     const TunedMethod tuned = tune_method(request.base, request.method, request.method_settings, request.budget_percent, request.training);
     const auto train_rows = read_rows(request.train_texts, Split::train, request.source_language, request.target_language, request.train_sentences);
     const auto valid_rows = read_rows(request.valid_texts, Split::valid, request.source_language, request.target_language, request.training.valid_sentences);

@@ -20,7 +20,8 @@ struct OpenModel {
     DeviceSettings device;
 };
 
-OpenModel open_model(const std::string& model, const DeviceSettings& settings);
+// Downloads the model when it has to. Throws Stopped when asked to stop.
+OpenModel open_model(const std::string& model, const DeviceSettings& settings, const EventSink& sink = {}, const std::stop_token& stop = {});
 
 // Sets this thread's share of the cores for torch's parallel loops (OpenMP counts per calling thread).
 void use_threads(const DeviceSettings& settings);

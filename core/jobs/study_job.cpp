@@ -164,7 +164,7 @@ private:
         const auto corpus_row = store_.corpus(spec_.corpus);
         if (!corpus_row)
             throw Error(ErrorKind::config, "corpus " + spec_.corpus, "is not in the database", "import it, or make it with 'permille data recipe'");
-        const OpenModel model = open_model(spec_.base, device_);
+        const OpenModel model = open_model(spec_.base, device_, events, stop);
         const Seq2Seq& network = *model.base->network;
         store_.put_base({spec_.base, model.base->folder.string(), network.architecture().model_type, model.base->fingerprint,
                          network.layout().parameter_count()});
@@ -291,7 +291,7 @@ private:
 
 }  // namespace
 
-std::int64_t enqueue_study(const Study& study, const std::string& yaml, const fs::path& database) {
+std::int64_t enqueue_study(const Study& study, const std::string& yaml, const fs::path& database, const EventSink& sink) {
     Store store(database, Store::Open::create);
     store.mark_interrupted();
     const auto specs = expand(study, [&](const std::string& name) -> std::pair<std::string, std::string> {
@@ -307,7 +307,7 @@ std::int64_t enqueue_study(const Study& study, const std::string& yaml, const fs
                         !near.empty() ? "did you mean '" + near + "'?" : names.empty() ? "make or import corpora first: permille data --help" : "known are " + list_some(names));
         }
     for (const auto& base : study.bases) {
-        const ModelInfo info = model_info(base);  // says at once when a base is missing
+        const ModelInfo info = model_info(base, sink);  // says at once when a base is missing
         store.put_base({base, info.folder.string(), info.model_type, {}, info.parameters, info.languages});
     }
     store.find_or_add_study(study.name, yaml);

@@ -19,7 +19,8 @@ struct StudyCount {
 
 // Adds the study's runs to the database (those already there are kept) and returns their number. Runs whose budget cannot be reached are
 // added as skipped, with the reason.
-std::int64_t enqueue_study(const Study& study, const std::string& yaml, const std::filesystem::path& database);
+std::int64_t enqueue_study(const Study& study, const std::string& yaml, const std::filesystem::path& database,
+                           const EventSink& sink = {});
 
 // Works through the queue of one study in background threads until nothing is left or stop() is called. The object belongs to the thread that
 // made it; the sink is called from the workers' threads.

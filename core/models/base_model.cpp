@@ -10,51 +10,38 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/models/checkpoint.h"
 
 namespace permille {
 namespace fs = std::filesystem;
 
-ModelDescription describe_model(const fs::path& folder) {
-    if (!fs::is_directory(folder))
-        throw Error(ErrorKind::file, folder.string(), "is not a model folder", "give a folder with config.json and model.safetensors, or a bundled base's name");
-    const fs::path file = folder / "config.json";
-    if (!fs::exists(file)) throw Error(ErrorKind::file, folder.string(), "has no config.json", "give a folder in Hugging Face layout");
-    ModelDescription description;
-    description.config = read_json(file);
-    description.architecture = find_family(description.config, file.string()).describe(description.config, file.string());
-    description.layout = make_layout(description.architecture);
-    return description;
-}
-
 namespace {
 
-std::vector<fs::path> weight_files(const fs::path& folder) {
-    const fs::path whole = folder / "model.safetensors", index = folder / "model.safetensors.index.json";
-    if (fs::exists(whole)) return {whole};
-    if (fs::exists(index)) {
-        const Json json = read_json(index);
-        std::set<fs::path> files;
-        if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
-            throw Error(ErrorKind::file, index.string(), "has no weight_map", "fetch it again");
-        for (const auto& [name, value] : json["weight_map"].items()) {
-            const std::string shard = value.is_string() ? value.get<std::string>() : "";
-            if (shard.empty() || fs::path(shard).filename() != shard)
-                throw Error(ErrorKind::file, index.string() + "/weight_map/" + name, "'" + shard + "' is not a file name within the folder");
-            files.insert(folder / shard);
-        }
-        return {files.begin(), files.end()};
-    }
-    if (fs::exists(folder / "pytorch_model.bin"))
-        throw Error(ErrorKind::unsupported, (folder / "pytorch_model.bin").string(), "only safetensors are read so far",
-                    "save the model with save_pretrained(..., safe_serialization=True)");
-    throw Error(ErrorKind::file, folder.string(), "has no model.safetensors", "the weights are missing; fetch the model again");
-}
+constexpr std::int64_t kMostPositionScalars = std::int64_t{1} << 27;
 
 }  // namespace
 
+ModelDescription describe_model(const fs::path& folder) {
+    std::error_code ignored;
+    if (!fs::is_directory(folder, ignored))
+        throw Error(ErrorKind::file, folder.string(), "is not a model folder", "give a folder with config.json and model.safetensors, or a bundled base's name");
+    const fs::path file = folder / "config.json";
+    if (!fs::exists(file, ignored)) throw Error(ErrorKind::file, folder.string(), "has no config.json", "give a folder in Hugging Face layout");
+    ModelDescription description;
+    description.config = read_model_json(file);
+    description.architecture = find_family(description.config, file.string()).describe(description.config, file.string());
+    const Architecture& a = description.architecture;
+    // The table of fixed positions is made from config.json alone, so no weights bear these numbers out.
+    if ((a.positions == Positions::m2m || a.positions == Positions::marian) && a.max_positions > kMostPositionScalars / a.d_model)
+        throw Error(ErrorKind::config, file.string() + "/max_position_embeddings",
+                    std::to_string(a.max_positions) + " is far above what a model of width " + std::to_string(a.d_model) + " was ever trained for",
+                    "correct the value or fetch config.json again");
+    description.layout = make_layout(a);
+    return description;
+}
+
 std::vector<at::Tensor> load_weights(const fs::path& folder, const Family& family, const Layout& layout, at::Tensor* logits_bias) {
-    TensorMap stored;
-    for (const auto& file : weight_files(folder)) stored.merge(read_safetensors(file));
+    TensorMap stored = read_checkpoint(find_checkpoint(folder));
     std::vector<at::Tensor> weights(layout.parameters.size());
     const auto take = [&](const std::string& name) {
         const auto found = stored.find(name);
@@ -84,7 +71,12 @@ std::vector<at::Tensor> load_weights(const fs::path& folder, const Family& famil
         weights[i] = tensor;
     }
     at::Tensor bias = take("final_logits_bias");
-    if (logits_bias && bias.defined()) *logits_bias = bias.reshape({-1}).to(at::kFloat);
+    if (logits_bias && bias.defined()) {
+        if (!bias.is_floating_point())
+            throw Error(ErrorKind::tensor, folder.string() + ", final_logits_bias", std::string("is of type ") + at::toString(bias.scalar_type()),
+                        "weights must be float32, float16 or bfloat16");
+        *logits_bias = bias.reshape({-1}).to(at::kFloat);
+    }
     for (const auto& name : family.ignored) take(name);
     if (!stored.empty()) {
         std::vector<std::string> names;
@@ -99,7 +91,7 @@ namespace {
 
 std::string fingerprint_of(const fs::path& folder) {
     std::string text;
-    for (const auto& file : weight_files(folder)) text += file.filename().string() + " " + sha256_of_file(file) + "\n";
+    for (const auto& file : find_checkpoint(folder).files) text += file.filename().string() + " " + sha256_of_file(file) + "\n";
     return sha256(text);
 }
 
@@ -112,7 +104,9 @@ std::shared_ptr<const BaseModel> load_base(const fs::path& folder, at::Device de
     };
     static Cache cache;  // the one shared place: a base is opened once in a process and lives while somebody holds it
     const std::lock_guard lock(cache.mutex);
-    const std::string key = fs::weakly_canonical(folder).string() + "|" + device.str() + "|" + at::toString(compute);
+    std::error_code unresolved;
+    const fs::path canonical = fs::weakly_canonical(folder, unresolved);
+    const std::string key = (unresolved ? folder : canonical).string() + "|" + device.str() + "|" + at::toString(compute);
     if (auto model = cache.models[key].lock()) return model;
 
     ModelDescription description = describe_model(folder);
@@ -123,7 +117,8 @@ std::shared_ptr<const BaseModel> load_base(const fs::path& folder, at::Device de
         for (std::size_t i = 0; i < weights.size(); ++i) {
             const ParameterRole role = description.layout.parameters[i].role;
             const bool matrix = role == ParameterRole::matrix || role == ParameterRole::embedding;
-            weights[i] = weights[i].to(device, matrix ? compute : at::kFloat);
+            // Already as wanted: the mapped file itself. Otherwise a copy, and the file's pages are given back with the tensor.
+            weights[i] = weights[i].to(device, matrix ? compute : at::kFloat).contiguous();
         }
         if (logits_bias.defined()) logits_bias = logits_bias.to(device);
         auto model = std::make_shared<BaseModel>();
@@ -134,26 +129,30 @@ std::shared_ptr<const BaseModel> load_base(const fs::path& folder, at::Device de
                                                          description.architecture.logits_bias ? logits_bias : at::Tensor(), compute);
         cache.models[key] = model;
         return model;
-    } catch (const c10::OutOfMemoryError&) {
-        throw Error(ErrorKind::device_memory, folder.string(), "does not fit into the memory of " + device.str(), "use --device cpu or a smaller model");
+    } catch (const c10::Error& error) {
+        const bool full = dynamic_cast<const c10::OutOfMemoryError*>(&error) ||
+                          std::string_view(error.what_without_backtrace()).find("can't allocate memory") != std::string_view::npos;
+        if (!full) throw Error(ErrorKind::internal, folder.string(), error.what_without_backtrace());
+        throw Error(ErrorKind::device_memory, folder.string(), "does not fit into the memory of " + device.str(),
+                    "use --dtype bfloat16, another device or a smaller model; see 'permille info MODEL --memory'");
     }
 }
 
-void save_model(const fs::path& folder, const Json& config, const Layout& layout, const std::vector<at::Tensor>& weights, at::ScalarType stored) {
+void save_model(const fs::path& folder, const Json& config, const Layout& layout, const std::vector<at::Tensor>& weights, at::ScalarType stored,
+                const at::Tensor& logits_bias) {
     make_folder(folder);
     std::vector<std::pair<std::string, at::Tensor>> tensors;
     for (std::size_t i = 0; i < weights.size(); ++i)
         tensors.emplace_back(layout.parameters[i].name, weights[i].detach().to(at::kCPU, stored).contiguous());
+    if (logits_bias.defined()) tensors.emplace_back("final_logits_bias", logits_bias.detach().to(at::kCPU, stored).view({1, -1}).contiguous());
     write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
     Json written = config;
     written["dtype"] = stored == at::kHalf ? "float16" : stored == at::kBFloat16 ? "bfloat16" : "float32";
     write_json(folder / "config.json", written);
-    Json generation = Json::object();
-    for (const char* name : {"bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id"})
-        if (config.contains(name)) generation[name] = config[name];
-    generation["max_length"] = 200;
-    generation["num_beams"] = 5;
-    generation["early_stopping"] = true;
+    Json generation = {{"max_length", 200}, {"num_beams", 5}, {"early_stopping", true}};
+    for (const char* name : {"bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id", "forced_eos_token_id",
+                             "bad_words_ids", "max_length", "num_beams", "early_stopping"})
+        if (config.contains(name) && !config[name].is_null()) generation[name] = config[name];
     write_json(folder / "generation_config.json", generation);
 }
 

@@ -34,8 +34,9 @@ std::vector<at::Tensor> load_weights(const std::filesystem::path& folder, const 
 std::shared_ptr<const BaseModel> load_base(const std::filesystem::path& folder, at::Device device, at::ScalarType compute);
 
 // config.json, generation_config.json and model.safetensors, as transformers' save_pretrained lays them out; tokenizer files are the caller's.
+// logits_bias [V]: where the family has one.
 void save_model(const std::filesystem::path& folder, const Json& config, const Layout& layout, const std::vector<at::Tensor>& weights,
-                at::ScalarType stored);
+                at::ScalarType stored, const at::Tensor& logits_bias = {});
 
 // "auto", "cpu", "cuda", "cuda:1" -> a device this machine has; "float32", ... -> a type the device can do. Throw Error(config).
 at::Device parse_device(const std::string& device);

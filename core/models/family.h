@@ -35,6 +35,8 @@ public:
     double rate(const char* name, double fallback) const;  // within 0 and 1
     bool flag(const char* name, bool fallback) const;
     std::string text(const char* name, const std::string& fallback) const;
+    bool says(const char* name) const { return config_.contains(name); }           // null counts
+    void token(const char* name, std::int64_t id, std::int64_t vocabulary) const;  // fails unless id is within 0 and vocabulary
     [[noreturn]] void fail(const char* name, const std::string& what, const std::string& fix = {}) const;
 
 private:
@@ -43,5 +45,12 @@ private:
 };
 
 Activation activation_of(const std::string& name, const ConfigReader& reader);
+std::string name_of(Activation activation);
+
+// What the configs of BART's descendants have in common: sizes, special tokens, rates. `defaults` holds what a config that does not say
+// means. Checks that the heads divide d_model; that the special tokens are tokens is for the family to check, which knows the vocabularies.
+Architecture read_bart_config(const ConfigReader& reader, Architecture defaults);
+// The same fields of a config.json.
+Json write_bart_config(const Architecture& architecture);
 
 }  // namespace permille

@@ -14,6 +14,16 @@ public:
         layout_.parameters.push_back({std::move(name), std::move(shape), role, {}});
         return static_cast<int>(layout_.parameters.size()) - 1;
     }
+    // The embedding tables and the vocabulary projection, with the other names under which checkpoints keep a tied one.
+    void tables() {
+        const std::string encoder = "model.encoder.embed_tokens.weight", decoder = "model.decoder.embed_tokens.weight";
+        if (a_.source_vocab_size) add(encoder, {*a_.source_vocab_size, a_.d_model}, ParameterRole::embedding);
+        add(a_.source_vocab_size ? decoder : "model.shared.weight", {a_.vocab_size, a_.d_model}, ParameterRole::embedding);
+        auto& aliases = layout_.parameters.back().aliases;
+        if (!a_.source_vocab_size) aliases = {encoder, decoder};
+        if (a_.tied_projection) aliases.emplace_back("lm_head.weight");
+        else add("lm_head.weight", {a_.vocab_size, a_.d_model}, ParameterRole::embedding);
+    }
     void norm(const std::string& name) {
         add(name + ".weight", {a_.d_model}, ParameterRole::norm_weight);
         add(name + ".bias", {a_.d_model}, ParameterRole::norm_bias);
@@ -59,9 +69,7 @@ private:
 Layout make_layout(const Architecture& architecture) {
     Layout layout;
     Builder builder(layout, architecture);
-    const int shared = builder.add("model.shared.weight", {architecture.vocab_size, architecture.d_model}, ParameterRole::embedding);
-    layout.parameters[static_cast<std::size_t>(shared)].aliases = {"model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight",
-                                                                   "lm_head.weight"};
+    builder.tables();
     builder.stack("encoder", architecture.encoder_layers, architecture.encoder_ffn, false);
     builder.stack("decoder", architecture.decoder_layers, architecture.decoder_ffn, true);
     return layout;

@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/json.h"
+#include "core/models/mapped_tensor.h"
 
 namespace permille {
 
@@ -34,7 +35,8 @@ const char* name_of(at::ScalarType type) {
     throw Error(ErrorKind::internal, "safetensors", std::string("a tensor of type ") + at::toString(type) + " cannot be written");
 }
 
-constexpr std::uint64_t kMaxHeader = std::uint64_t{100} << 20;
+// Some 150,000 tensors: a hostile header must not cost gigabytes once it is parsed.
+constexpr std::uint64_t kMaxHeader = std::uint64_t{16} << 20;
 constexpr std::uint64_t kMaxElements = std::uint64_t{1} << 50;
 
 [[noreturn]] void damaged(const std::filesystem::path& file, const std::string& what) {
@@ -44,7 +46,7 @@ constexpr std::uint64_t kMaxElements = std::uint64_t{1} << 50;
 }  // namespace
 
 TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::string, std::string>* metadata) {
-    const auto map = std::make_shared<MappedFile>(file);
+    const auto map = std::make_shared<const MappedFile>(file);
     const auto bytes = map->bytes();
     if (bytes.size() < 8) damaged(file, "has " + std::to_string(bytes.size()) + " bytes, too few for a safetensors header");
     std::uint64_t header_length = 0;
@@ -65,7 +67,7 @@ TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::stri
                     if (value.is_string()) (*metadata)[key] = value.get<std::string>();
             continue;
         }
-        const auto bad = [&](const std::string& what) { damaged(file, "tensor " + name + ": " + what); };
+        const auto bad = [&file, &name = name](const std::string& what) { damaged(file, "tensor " + name + ": " + what); };
         if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets") || !entry["dtype"].is_string() ||
             !entry["shape"].is_array() || !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2)
             bad("its entry lacks dtype, shape or data_offsets");
@@ -87,17 +89,7 @@ TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::stri
         if (begin > end || end > data_length) bad("lies outside the file");
         if (end - begin != length) bad("has " + std::to_string(end - begin) + " bytes, but its shape needs " + std::to_string(length));
         if (length > 0) places.emplace_back(begin, end);
-        const auto* start = bytes.data() + data_start + begin;
-        const auto options = at::TensorOptions().dtype(*type);
-        if (length == 0) {
-            tensors[name] = at::empty(shape, options);
-        } else if (reinterpret_cast<std::uintptr_t>(start) % c10::elementSize(*type) != 0) {
-            at::Tensor copy = at::empty(shape, options);
-            std::memcpy(copy.data_ptr(), start, length);
-            tensors[name] = copy;
-        } else {
-            tensors[name] = at::from_blob(const_cast<std::byte*>(start), shape, [map](void*) {}, options);
-        }
+        tensors[name] = mapped_tensor(map, data_start + begin, shape, *type);
     }
     std::sort(places.begin(), places.end());
     for (std::size_t i = 1; i < places.size(); ++i)

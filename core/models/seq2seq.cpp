@@ -13,10 +13,10 @@ namespace permille {
 
 at::Tensor sinusoid_table(Positions kind, std::int64_t count, std::int64_t d_model, std::int64_t pad_id) {
     at::Tensor table = at::zeros({count, d_model}, at::kFloat);
-    const std::int64_t half = d_model / 2;
+    const std::int64_t half = d_model / 2, sines = d_model - half;  // of an odd width M2M leaves the last column zero, Marian has a sine more
     auto* row = table.data_ptr<float>();
     for (std::int64_t t = 0; t < count; ++t, row += d_model) {
-        for (std::int64_t i = 0; i < half; ++i) {
+        for (std::int64_t i = 0; i < (kind == Positions::m2m ? half : sines); ++i) {
             if (kind == Positions::m2m) {
                 // Row p = pad_id + 1 + t; frequency exp(-i ln(10000) / (half - 1)), halves concatenated; float32 as the reference computes it.
                 const float step = std::log(10000.0f) / static_cast<float>(half - 1);
@@ -26,7 +26,7 @@ at::Tensor sinusoid_table(Positions kind, std::int64_t count, std::int64_t d_mod
             } else {
                 const double angle = static_cast<double>(t) / std::pow(10000.0, 2.0 * static_cast<double>(i) / static_cast<double>(d_model));
                 row[i] = static_cast<float>(std::sin(angle));
-                row[half + i] = static_cast<float>(std::cos(angle));
+                if (i < half) row[sines + i] = static_cast<float>(std::cos(angle));
             }
         }
     }
@@ -37,8 +37,14 @@ Seq2Seq::Seq2Seq(Architecture architecture, std::vector<at::Tensor> weights, at:
     : architecture_(std::move(architecture)), layout_(make_layout(architecture_)), weights_(std::move(weights)),
       logits_bias_(std::move(logits_bias)), compute_(compute) {
     PERMILLE_ASSERT(weights_.size() == layout_.parameters.size());
+    if (logits_bias_.defined() && logits_bias_.numel() != architecture_.vocab_size)
+        throw Error(ErrorKind::tensor, "final_logits_bias",
+                    "has " + std::to_string(logits_bias_.numel()) + " values, the vocabulary has " + std::to_string(architecture_.vocab_size),
+                    "config.json and weights do not belong together");
+    if (logits_bias_.defined() && !logits_bias_.any().item<bool>()) logits_bias_.reset();  // mBART's: zeros that cost an addition per step
     encoder_ = make_stack("encoder", architecture_.encoder_layers, architecture_.encoder_heads, false);
     decoder_ = make_stack("decoder", architecture_.decoder_layers, architecture_.decoder_heads, true);
+    projection_ = architecture_.tied_projection ? decoder_.table : layout_.parameter("lm_head.weight");
     if (architecture_.positions != Positions::learned)
         sinusoids_ = sinusoid_table(architecture_.positions, architecture_.max_positions, architecture_.d_model, architecture_.pad_id)
                          .to(device());
@@ -62,6 +68,7 @@ Seq2Seq::Stack Seq2Seq::make_stack(const std::string& side, std::int64_t layers,
     };
     const std::string stem = "model." + side;
     Stack stack;
+    stack.table = parameter(architecture_.source_vocab_size ? stem + ".embed_tokens.weight" : "model.shared.weight");
     if (architecture_.positions == Positions::learned) stack.positions = parameter(stem + ".embed_positions.weight");
     if (architecture_.embedding_norm) stack.embedding_norm = norm(stem + ".layernorm_embedding");
     if (architecture_.pre_norm) stack.final_norm = norm(stem + ".layer_norm");
@@ -103,7 +110,10 @@ Forward Seq2Seq::training(const Attachment& attachment, double dropout, std::uin
 }
 
 at::Tensor Seq2Seq::embed(const Forward& forward, const Stack& stack, const at::Tensor& ids, const at::Tensor& positions) const {
-    at::Tensor x = at::embedding(forward.parameter(0), ids).to(at::kFloat);
+    const at::Tensor& table = forward.parameter(stack.table);
+    // Looking pad up teaches its row nothing, as in the reference: a decoder of Marian's begins with it.
+    const std::int64_t untaught = architecture_.pad_id < table.size(0) ? architecture_.pad_id : -1;
+    at::Tensor x = at::embedding(table, ids, untaught).to(at::kFloat);
     if (architecture_.scale_embedding) x = x * std::sqrt(static_cast<double>(architecture_.d_model));
     if (stack.positions >= 0)
         x = x + at::embedding(forward.parameter(stack.positions), positions + architecture_.position_offset).to(at::kFloat);
@@ -151,7 +161,7 @@ at::Tensor Seq2Seq::decode(const Forward& forward, const TokenRows& source, cons
     return architecture_.pre_norm ? decoder_.final_norm(forward, x) : x;
 }
 
-at::Tensor Seq2Seq::output_weight(const Forward& forward) const { return forward.parameter(0).to(compute_); }
+at::Tensor Seq2Seq::output_weight(const Forward& forward) const { return forward.parameter(projection_).to(compute_); }
 
 at::Tensor Seq2Seq::logits(const Forward& forward, const at::Tensor& states) const {
     at::Tensor scores = linear_map(states.to(compute_), output_weight(forward)).to(at::kFloat);

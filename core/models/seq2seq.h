@@ -33,7 +33,8 @@ struct DecoderCache {
 
 class Seq2Seq {
 public:
-    // Base tensors by parameter index of make_layout(architecture), matrices already in `compute`; `extra` may hold final_logits_bias [V].
+    // Base tensors by parameter index of make_layout(architecture), matrices already in `compute`; logits_bias: final_logits_bias [V] in float32 or
+    // undefined. Throws Error(tensor) when the bias has another size.
     Seq2Seq(Architecture architecture, std::vector<at::Tensor> weights, at::Tensor logits_bias, at::ScalarType compute);
 
     const Architecture& architecture() const { return architecture_; }
@@ -52,7 +53,7 @@ public:
     at::Tensor encode(const Forward& forward, const TokenRows& source) const;
     // Decoder states [M, D] (before the vocabulary projection) of packed decoder inputs.
     at::Tensor decode(const Forward& forward, const TokenRows& source, const at::Tensor& encoded, const TokenRows& target) const;
-    // The vocabulary projection's matrix [V, D] in the compute type.
+    // The vocabulary projection's matrix [V, D] in the compute type: the decoder's table, unless the architecture says otherwise.
     at::Tensor output_weight(const Forward& forward) const;
     // Logits [N, V] float32.
     at::Tensor logits(const Forward& forward, const at::Tensor& states) const;
@@ -72,7 +73,7 @@ private:
     struct Stack {
         std::vector<Layer> layers;
         Norm embedding_norm, final_norm;
-        int positions = -1;
+        int table = -1, positions = -1;
     };
 
     Stack make_stack(const std::string& side, std::int64_t layers, std::int64_t heads, bool cross) const;
@@ -87,6 +88,7 @@ private:
     at::Tensor logits_bias_, sinusoids_;
     at::ScalarType compute_;
     Stack encoder_, decoder_;
+    int projection_ = -1;
 };
 
 // Rows [count, D] of the fixed sinusoid tables, float32; the first row is position 0 of a sentence.

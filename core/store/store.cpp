@@ -39,6 +39,14 @@ void Store::put_base(const BaseRow& base) {
     });
 }
 
+void Store::remove_base(const std::string& name) {
+    database_->read([&](SQLite::Database& db) {
+        SQLite::Statement remove(db, "DELETE FROM bases WHERE name = ?");
+        remove.bind(1, name);
+        remove.exec();
+    });
+}
+
 std::vector<BaseRow> Store::bases() const {
     return database_->read([&](SQLite::Database& db) {
         SQLite::Statement get(db, "SELECT name, path, family, fingerprint, parameters, languages, added FROM bases ORDER BY name");

@@ -175,6 +175,7 @@ public:
 
     // Bases and corpora: inserted, or replaced under the same name.
     void put_base(const BaseRow& base);
+    void remove_base(const std::string& name);
     std::vector<BaseRow> bases() const;
     std::optional<BaseRow> base(const std::string& name) const;
     void put_corpus(const CorpusRow& corpus);

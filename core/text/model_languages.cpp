@@ -15,10 +15,10 @@ namespace permille {
 namespace {
 
 // ISO 639-3 names the macro-languages of 639-1 on the left; models name the member that is meant by them.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 20> kMembers{{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 21> kMembers{{
     {"ara", "arb"}, {"aym", "ayr"}, {"aze", "azj"}, {"est", "ekk"}, {"fas", "pes"}, {"ful", "fuv"}, {"grn", "gug"},
     {"kur", "kmr"}, {"lav", "lvs"}, {"mlg", "plt"}, {"mon", "khk"}, {"msa", "zsm"}, {"nep", "npi"}, {"orm", "gaz"},
-    {"ori", "ory"}, {"pus", "pbt"}, {"que", "quy"}, {"sqi", "als"}, {"swa", "swh"}, {"uzb", "uzn"},
+    {"ori", "ory"}, {"pus", "pbt"}, {"que", "quy"}, {"sqi", "als"}, {"swa", "swh"}, {"uzb", "uzn"}, {"zho", "cmn"},
 }};
 // Codes of the models that ISO 639 has retired or gives to something else.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kOwn{{{"ns", "nso"}, {"tl", "tgl"}, {"yid", "ydd"}, {"no", "nob"}}};

@@ -80,14 +80,7 @@ public:
 protected:
     std::vector<std::int64_t> text_ids(std::string_view text) const override {
         std::vector<std::int64_t> ids;
-        auto parts = added_.split(text);
-        for (std::size_t i = 0; i + 1 < parts.size(); ++i)  // <mask> takes the white space before it
-            if (parts[i].id < 0 && parts[i + 1].id == mask_id_) {
-                const auto kept = stripped(parts[i].text);
-                parts[i].text =
-                    parts[i].text.substr(0, kept.empty() ? 0 : static_cast<std::size_t>(kept.data() + kept.size() - parts[i].text.data()));
-            }
-        for (const auto& part : parts) {
+        for (const auto& part : added_.split(text, mask_id_)) {
             if (part.id >= 0) {
                 ids.push_back(part.id);
                 continue;

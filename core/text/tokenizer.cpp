@@ -11,11 +11,22 @@ namespace permille {
 Tokenizer::~Tokenizer() = default;
 
 std::vector<std::int64_t> Tokenizer::encode_source(std::string_view text, const ModelLanguage& language, std::int64_t limit) const {
-    return framed(text, source_frame(language), limit);
+    return framed(encode_text(text), source_frame(language), limit);
+}
+
+std::vector<std::int64_t> Tokenizer::encode_source(std::string_view text, const ModelLanguage& source, const ModelLanguage& target,
+                                                   std::int64_t limit) const {
+    auto ids = encode_text(text);
+    return framed(std::move(ids), translation_frame(text, source, target), limit);
 }
 
 std::vector<std::int64_t> Tokenizer::encode_target(std::string_view text, const ModelLanguage& language, std::int64_t limit) const {
-    return framed(text, target_frame(language), limit);
+    require_utf8(text);
+    return framed(target_text_ids(text), target_frame(language), limit);
+}
+
+Tokenizer::Frame Tokenizer::translation_frame(std::string_view, const ModelLanguage& source, const ModelLanguage&) const {
+    return source_frame(source);
 }
 
 std::vector<std::int64_t> Tokenizer::encode_text(std::string_view text) const {
@@ -31,8 +42,7 @@ std::vector<std::string> Tokenizer::pieces(std::string_view text) const {
 
 const ModelLanguage& Tokenizer::language(std::string_view code) const { return find_language(languages_, code); }
 
-std::vector<std::int64_t> Tokenizer::framed(std::string_view text, Frame frame, std::int64_t limit) const {
-    auto inner = encode_text(text);
+std::vector<std::int64_t> Tokenizer::framed(std::vector<std::int64_t> inner, Frame frame, std::int64_t limit) const {
     if (limit == kModelLimit) limit = max_length_;
     const auto around = static_cast<std::int64_t>(frame.before.size() + frame.after.size());
     const auto room = static_cast<std::size_t>(std::max<std::int64_t>(0, limit - around));

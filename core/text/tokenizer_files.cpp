@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/text/utf8.h"
 
 namespace permille {
 namespace fs = std::filesystem;
@@ -113,7 +114,7 @@ const std::string* AddedTokens::token(std::int64_t id) const {
     return nullptr;
 }
 
-std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text) const {
+std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, std::int64_t takes_space) const {
     std::vector<Part> parts;
     std::size_t begin = 0;
     for (std::size_t at = 0; at < text.size();) {
@@ -128,7 +129,12 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text) const {
             ++at;
             continue;
         }
-        if (at > begin) parts.push_back({text.substr(begin, at - begin), -1});
+        std::string_view before = text.substr(begin, at - begin);
+        if (found->second == takes_space) {
+            const auto kept = stripped(before);
+            before = before.substr(0, kept.empty() ? 0 : static_cast<std::size_t>(kept.data() + kept.size() - before.data()));
+        }
+        if (!before.empty()) parts.push_back({before, -1});
         parts.push_back({text.substr(at, found->first.size()), found->second});
         at += found->first.size();
         begin = at;

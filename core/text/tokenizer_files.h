@@ -51,8 +51,8 @@ public:
         std::string_view text;
         std::int64_t id = -1;  // of the special token, or -1 for ordinary text
     };
-    // Leftmost, then longest. Empty parts are left out.
-    std::vector<Part> split(std::string_view text) const;
+    // Leftmost, then longest. Empty parts are left out. White space before the token `takes_space` goes with it.
+    std::vector<Part> split(std::string_view text, std::int64_t takes_space = -1) const;
 
 private:
     std::vector<std::pair<std::string, std::int64_t>> tokens_;  // longest first

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kUnknown = 2, kControl = 3, kNormal = 1;  // SentencePiece.Type
-constexpr int kBpe = 2;                                 // TrainerSpec.ModelType
+constexpr int kUnigram = 1, kBpe = 2;                   // TrainerSpec.ModelType
 
 // The little of the protocol buffer format that a sentencepiece model needs.
 class Message {
@@ -106,6 +106,44 @@ std::unordered_map<std::string, float> scores_of(const Json& model) {
     return scores;
 }
 
+struct Piece {
+    std::string text;
+    float score = 0;
+};
+
+[[noreturn]] void bad_vocabulary(const std::string& where, const std::string& entry, const std::string& expected) {
+    throw Error(ErrorKind::file, where + ", /model/vocab/" + entry, "expected " + expected, "copy or download the file again");
+}
+
+// By id; ids of added tokens after the first four are left out.
+std::vector<Piece> byte_pair_pieces(const Json& model, const std::unordered_set<std::int64_t>& added, const std::string& where) {
+    constexpr float kLast = -1e8F;  // pieces that no merge makes
+    const auto scores = scores_of(model);
+    std::vector<Piece> pieces;
+    for (const auto& [token, value] : model["vocab"].items()) {
+        const auto id = value.is_number_integer() ? value.get<std::int64_t>() : -1;
+        if (id < 0 || id > 10'000'000) bad_vocabulary(where, token, "an id of 0 or more");
+        if (id > 3 && added.contains(id)) continue;
+        if (static_cast<std::size_t>(id) >= pieces.size()) pieces.resize(static_cast<std::size_t>(id) + 1);
+        const auto score = scores.find(token);
+        pieces[static_cast<std::size_t>(id)] = {token, score != scores.end() ? score->second : kLast};
+    }
+    return pieces;
+}
+
+std::vector<Piece> unigram_pieces(const Json& vocabulary, const std::unordered_set<std::int64_t>& added, const std::string& where) {
+    std::vector<Piece> pieces;
+    for (const auto& entry : vocabulary) {
+        const auto id = static_cast<std::int64_t>(&entry - &vocabulary[0]);
+        if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number())
+            bad_vocabulary(where, std::to_string(id), "a piece and its score");
+        if (id > 3 && added.contains(id)) continue;
+        pieces.resize(static_cast<std::size_t>(id) + 1);
+        pieces.back() = {entry[0].get<std::string>(), entry[1].get<float>()};
+    }
+    return pieces;
+}
+
 }  // namespace
 
 std::vector<std::pair<std::int64_t, std::string>> read_added_tokens(const fs::path& file) {
@@ -116,8 +154,10 @@ TokenizerJson read_tokenizer_json(const fs::path& file) {
     const Json json = read_json(file);
     const std::string where = file.string();
     const Json model = json.is_object() && json.contains("model") ? json["model"] : Json();
-    if (!model.is_object() || model.value("type", Json("")) != "BPE" || !model.contains("vocab") || !model["vocab"].is_object())
-        throw Error(ErrorKind::unsupported, where + ", /model", "expected a byte-pair vocabulary",
+    const Json type = model.is_object() ? model.value("type", Json("")) : Json("");
+    const bool unigram = type == "Unigram";
+    if ((!unigram && type != "BPE") || !model.contains("vocab") || !(unigram ? model["vocab"].is_array() : model["vocab"].is_object()))
+        throw Error(ErrorKind::unsupported, where + ", /model", "expected a byte-pair or unigram vocabulary",
                     "use the model's sentencepiece.bpe.model");
 
     TokenizerJson result;
@@ -125,37 +165,29 @@ TokenizerJson read_tokenizer_json(const fs::path& file) {
     std::unordered_set<std::int64_t> added;
     for (const auto& [id, token] : result.added_tokens) added.insert(id);
 
-    std::vector<std::string> vocabulary;
-    for (const auto& [token, value] : model["vocab"].items()) {
-        const auto id = value.is_number_integer() ? value.get<std::int64_t>() : -1;
-        if (id < 0 || id > 10'000'000)
-            throw Error(ErrorKind::file, where + ", /model/vocab/" + token, "expected an id of 0 or more",
-                        "copy or download the file again");
-        if (id > 3 && added.contains(id)) continue;
-        if (static_cast<std::size_t>(id) >= vocabulary.size()) vocabulary.resize(static_cast<std::size_t>(id) + 1);
-        vocabulary[static_cast<std::size_t>(id)] = token;
-    }
-    if (vocabulary.size() < 5 || vocabulary[0] != "<s>" || vocabulary[1] != "<pad>" || vocabulary[2] != "</s>" || vocabulary[3] != "<unk>")
+    const auto pieces = unigram ? unigram_pieces(model["vocab"], added, where) : byte_pair_pieces(model, added, where);
+    if (pieces.size() < 5 || pieces[0].text != "<s>" || pieces[1].text != "<pad>" || pieces[2].text != "</s>" || pieces[3].text != "<unk>")
         throw Error(ErrorKind::unsupported, where + ", /model/vocab", "expected <s>, <pad>, </s>, <unk> first",
                     "use the model's sentencepiece.bpe.model");
+    const std::string map = character_map(json.value("normalizer", Json()), where);
+    if (unigram && map.empty())  // mBART-25 as transformers 5 saves it: its text would go in as no text did in training
+        throw Error(ErrorKind::unsupported, where + ", /normalizer", "the model's character map is not there",
+                    "add sentencepiece.bpe.model of the model that this one was made from");
 
-    const auto scores = scores_of(model);
-    constexpr float kLast = -1e8F;  // pieces that no merge makes
     Message proto;
     proto.text(1, piece("<unk>", 0, kUnknown));
     proto.text(1, piece("<s>", 0, kControl));
     proto.text(1, piece("</s>", 0, kControl));
-    for (std::size_t i = 4; i < vocabulary.size(); ++i) {
-        if (vocabulary[i].empty())
+    for (std::size_t i = 4; i < pieces.size(); ++i) {
+        if (pieces[i].text.empty())
             throw Error(ErrorKind::file, where + ", /model/vocab", "no piece has the id " + std::to_string(i),
                         "copy or download the file again");
-        const auto score = scores.find(vocabulary[i]);
-        proto.text(1, piece(vocabulary[i], score != scores.end() ? score->second : kLast, kNormal));
+        proto.text(1, piece(pieces[i].text, pieces[i].score, kNormal));
     }
     Message trainer, normalizer;
-    trainer.number(3, kBpe);
+    trainer.number(3, unigram ? kUnigram : kBpe);
     normalizer.text(1, "from tokenizer.json");
-    normalizer.text(2, character_map(json.value("normalizer", Json()), where));
+    normalizer.text(2, map);
     for (const int field : {3, 4, 5}) normalizer.number(field, 1);  // dummy prefix, single spaces, escaped spaces
     proto.text(2, trainer.bytes());
     proto.text(3, normalizer.bytes());

@@ -14,8 +14,8 @@ struct TokenizerJson {
     std::vector<std::pair<std::int64_t, std::string>> added_tokens;
 };
 
-// For byte-pair vocabularies that begin with <s>, <pad>, </s>, <unk> and use sentencepiece's normaliser, as mBART's and NLLB's do. Throws
-// Error(file) when the file is damaged and Error(unsupported) when it holds another kind.
+// For byte-pair and unigram vocabularies that begin with <s>, <pad>, </s>, <unk> and use sentencepiece's normaliser, as NLLB's and mBART's
+// do. Throws Error(file) when the file is damaged and Error(unsupported) when it holds another kind.
 TokenizerJson read_tokenizer_json(const std::filesystem::path& file);
 // Only the tokens with ids of their own.
 std::vector<std::pair<std::int64_t, std::string>> read_added_tokens(const std::filesystem::path& file);

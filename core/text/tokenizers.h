@@ -13,4 +13,8 @@ namespace permille {
 // known here.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& model_folder);
 
+// Copies a model's tokenizer files, of any family, beside a model that was made from it. The target folder must be there. Throws
+// Error(file).
+void copy_tokenizer(const std::filesystem::path& model_folder, const std::filesystem::path& target_folder);
+
 }  // namespace permille

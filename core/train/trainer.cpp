@@ -25,13 +25,13 @@ double schedule_factor(const std::string& schedule, std::int64_t update, std::in
     return std::max(1.0 - past, 1.0 / n);  // linear; the last update still moves
 }
 
-TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, std::int64_t decoder_start_id, const at::Device& device) {
+TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, const Architecture& architecture, const at::Device& device) {
     std::vector<std::vector<std::int64_t>> sources, inputs;
     std::int64_t count = 0;
     for (const auto index : plan) {
         const TokenPair& pair = pairs[index];
         sources.emplace_back(pair.source.begin(), pair.source.end());
-        std::vector<std::int64_t> input = {decoder_start_id};
+        std::vector<std::int64_t> input = {architecture.start_of(pair.labels)};
         input.insert(input.end(), pair.labels.begin(), pair.labels.end() - 1);
         inputs.push_back(std::move(input));
         count += static_cast<std::int64_t>(pair.labels.size());
@@ -157,7 +157,7 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
         for (const auto index : plan) sums.labels += static_cast<std::int64_t>(train_[index].labels.size());
     std::uint64_t part = 0;
     for (const BatchPlan& plan : plans) {
-        const TensorBatch batch = collate(train_, plan, base_.architecture().decoder_start_id, base_.device());
+        const TensorBatch batch = collate(train_, plan, base_.architecture(), base_.device());
         const std::uint64_t masks = DropoutStreams::mix(seed_ * 1000003ULL + static_cast<std::uint64_t>(update) * 64 + part++);
         if (!base_.device().is_cpu()) {
             at::Generator generator = at::globalContext().defaultGenerator(base_.device());
@@ -272,7 +272,7 @@ double Trainer::valid_loss() const {
     std::int64_t labels = 0;
     const Forward forward = base_.inference(attached_.attachment.get());
     for (const BatchPlan& plan : plan_batches_by_length(valid_, settings_.batch_tokens * 2)) {
-        const TensorBatch batch = collate(valid_, plan, base_.architecture().decoder_start_id, base_.device());
+        const TensorBatch batch = collate(valid_, plan, base_.architecture(), base_.device());
         const at::Tensor states = base_.decode(forward, batch.source, base_.encode(forward, batch.source), batch.target);
         likelihood += vocabulary_loss(states, base_.output_weight(forward), base_.logits_bias(), batch.labels, 0).log_likelihood;
         labels += batch.tokens;

@@ -20,13 +20,13 @@ namespace permille {
 // Factor of the peak learning rate at an update (1-based): linear warm-up, then the schedule over `total`.
 double schedule_factor(const std::string& schedule, std::int64_t update, std::int64_t warmup, std::int64_t total);
 
-// Packed tensors of a batch: encoder input, decoder input (labels shifted right behind the start token) and labels.
+// Packed tensors of a batch: encoder input, decoder input (labels shifted right behind the token that the architecture starts from) and labels.
 struct TensorBatch {
     TokenRows source, target;
     at::Tensor labels;       // [M] int64
     std::int64_t tokens = 0; // labels
 };
-TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, std::int64_t decoder_start_id, const at::Device& device);
+TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, const Architecture& architecture, const at::Device& device);
 
 struct TrainingResult {
     std::int64_t updates = 0;

@@ -14,6 +14,10 @@ if(PERMILLE_SANITIZE)
   add_link_options(-fsanitize=${PERMILLE_SANITIZE})
 endif()
 
+if(PERMILLE_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # permille_target(NAME): the warnings and definitions every target of ours has.
 function(permille_target name)
   target_compile_options(${name} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wimplicit-fallthrough -Wno-missing-field-initializers)

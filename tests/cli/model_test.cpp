@@ -1,7 +1,9 @@
 // The verbs that run a model, on the tests' own base. What they compute is compared elsewhere; here it is form, order and failures.
 #include <algorithm>
+#include <cstdlib>
 
 #include "core/base/files.h"
+#include "tests/support/fake_hub.h"
 #include "tests/support/program.h"
 #include "tests/support/test.h"
 
@@ -35,6 +37,26 @@ TEST_CASE("info works on a folder that holds only config.json", "[cli]") {
     const Ran ran = permille({"info", folder.path().string(), "--json"});
     CHECK(ran.code == 0);
     CHECK(ran.json().at("parameters").get<std::int64_t>() > 0);
+}
+
+TEST_CASE("info estimates the memory that every method needs, from config.json alone", "[cli]") {
+    const TemporaryFolder folder;
+    std::filesystem::copy_file(std::filesystem::path(kBase) / "config.json", folder / "config.json");
+    const Ran ran = permille({"info", folder.path().string(), "--memory", "--json"});
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    const Json memory = ran.json().at("memory");
+    CHECK(memory.at("weights_bytes") == 71808 * 4);
+    CHECK(memory.at("inference_bytes").get<std::int64_t>() > 71808 * 4);
+    const Json methods = permille({"methods", "--json"}).json();
+    REQUIRE(memory.at("training_bytes").size() == methods.size());
+    for (const auto& [method, bytes] : memory.at("training_bytes").items()) {
+        INFO(method);
+        CHECK(bytes.get<std::int64_t>() > 71808 * 4);
+    }
+    CHECK(permille({"info", folder.path().string(), "--memory", "--dtype", "bfloat16", "--json"}).json().at("memory").at("weights_bytes") < 71808 * 3);
+    CHECK(permille({"info", folder.path().string(), "--memory"}).out.find("training lora") != std::string::npos);
+    CHECK_FALSE(permille({"info", folder.path().string(), "--json"}).json().contains("memory"));
 }
 
 TEST_CASE("a missing or damaged model is one clear message and exit code 1", "[cli]") {
@@ -137,6 +159,72 @@ TEST_CASE("budget solves or says why not", "[cli]") {
     }
     CHECK(permille({"budget", "-m", kBase, "--method", "lora", "--budget", "2"}).code == 2);
     CHECK(permille({"budget", "-m", kBase, "--method", "lora", "--set", "rnak=2"}).err.find("'rank'") != std::string::npos);
+}
+
+TEST_CASE("a hub name is downloaded, found again, and found by Hugging Face's own client", "[cli]") {
+    const TemporaryFolder folder;
+    const FakeHub hub(FakeHub::tiny_base());
+    const auto with = [&](std::vector<std::string> more = {}) {
+        RunOptions options;
+        options.environment = {"HF_HUB_OFFLINE=0", "HF_ENDPOINT=" + hub.url(), "HF_HOME=" + folder.path().string(),
+                               "HF_HUB_CACHE=" + (folder / "hub").string(), "HF_TOKEN=hf_secret", "no_proxy=127.0.0.1,localhost"};
+        options.environment.insert(options.environment.end(), more.begin(), more.end());
+        return options;
+    };
+    const Ran ran = permille({"info", FakeHub::kName, "--json"}, with());
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    CHECK(ran.json().at("parameters") == 71808);
+    CHECK(ran.json().at("languages") == Json({"en", "it", "tr"}));
+    CHECK(ran.json().at("folder") == (folder / "hub/models--tiny--model/snapshots").string() + "/" + FakeHub::kCommit);
+    CHECK(hub.hub().requests().front().header("authorization") == "Bearer hf_secret");
+    CHECK(hub.hub().requests().front().header("user-agent").starts_with("permille/"));
+    CHECK(hub.downloads().count("README.md") == 0);
+
+    // Whole in the cache: no question, with a hub and without one.
+    const auto asked = hub.hub().requests().size();
+    auto input = with({"HF_HUB_OFFLINE=1"});
+    input.input = "Apri il file.\n";
+    CHECK(permille({"tokenize", "--model", FakeHub::kName, "--lang", "it"}, input).out ==
+          permille({"tokenize", "--model", kBase, "--lang", "it"}, with_input("Apri il file.\n")).out);
+    CHECK(permille({"info", FakeHub::kName}, with()).code == 0);
+    CHECK(hub.hub().requests().size() == asked);
+    CHECK(permille({"info", std::string(FakeHub::kName) + "@v1", "--json"}, with()).json().at("folder").get<std::string>().ends_with(FakeHub::kOther));
+
+    const Ran missing = permille({"translate", "-m", "tiny/modle", "-s", "it", "-t", "en", "--json"}, with());
+    CHECK(missing.code == 1);
+    CHECK(missing.error().at("kind") == "network");
+    CHECK(missing.error().at("where") == "tiny/modle");
+    const Ran offline = permille({"info", "tiny/other"}, with({"HF_HUB_OFFLINE=1"}));
+    CHECK(offline.code == 1);
+    CHECK(offline.err.find("HF_HUB_OFFLINE") != std::string::npos);
+
+    // The other client, where it is installed: what we wrote it finds, what it wrote we find.
+    const char* named = std::getenv("PERMILLE_PYTHON");
+    const std::string python = named ? named : "python3";
+    if (run_program(python, {"-c", "import huggingface_hub"}).code != 0) {
+        WARN("without huggingface_hub (PERMILLE_PYTHON) its client is not asked");
+        return;
+    }
+    const Ran client = run_program(python, {"-c", R"(
+import huggingface_hub as hub, os, sys
+for name in ["config.json", "vocab.json", "sentencepiece.bpe.model", "model.safetensors"]:
+    found = hub.try_to_load_from_cache("tiny/model", name)
+    assert isinstance(found, str) and os.path.getsize(found) > 0, (name, found)
+assert hub.try_to_load_from_cache("tiny/model", "tokenizer.json") is hub._CACHED_NO_EXIST
+assert hub.try_to_load_from_cache("tiny/model", "config.json", revision="v1").split("/")[-2] == sys.argv[1]
+assert hub.hf_hub_download("tiny/model", "vocab.json", local_files_only=True)
+info = next(repo for repo in hub.scan_cache_dir().repos if repo.repo_id == "tiny/model")
+assert {ref for revision in info.revisions for ref in revision.refs} == {"main", "v1"} and not hub.scan_cache_dir().warnings
+for name in ["config.json", "generation_config.json", "tokenizer_config.json", "vocab.json", "sentencepiece.bpe.model", "model.safetensors"]:
+    hub.hf_hub_download("tiny/model", name, cache_dir=sys.argv[2])
+)", FakeHub::kOther, (folder / "theirs").string()}, with());
+    INFO(client.err);
+    REQUIRE(client.code == 0);
+    const Ran theirs = permille({"info", FakeHub::kName, "--json"}, with({"HF_HUB_OFFLINE=1", "HF_HUB_CACHE=" + (folder / "theirs").string()}));
+    INFO(theirs.err);
+    REQUIRE(theirs.code == 0);
+    CHECK(theirs.json().at("languages") == Json({"en", "it", "tr"}));
 }
 
 }  // namespace permille::test

@@ -32,13 +32,15 @@ Attached attach_shaken(const Method& method, const Seq2Seq& model) {
 }
 
 void for_all(const std::function<void(const Method&, const Family&, const Seq2Seq&)>& test) {
-    for (const Family& family : families()) {
-        const auto model = tiny_model(family);
-        for (const auto& method : methods()) {
-            INFO("method " << method->info().id << ", family " << family.model_type);
-            test(*method, family, *model);
+    for (const Family& family : families())
+        for (const Architecture& architecture : tiny_architectures(family)) {
+            const auto model = tiny_model(architecture);
+            for (const auto& method : methods()) {
+                INFO("method " << method->info().id << ", family " << family.model_type << ", the encoder's table its own "
+                               << architecture.source_vocab_size.has_value() << ", projection tied " << architecture.tied_projection);
+                test(*method, family, *model);
+            }
         }
-    }
 }
 
 at::Tensor logits(const Seq2Seq& model, const Attachment* attachment, const std::vector<TokenPair>& pairs) {
@@ -74,7 +76,7 @@ TEST_CASE("a fresh method is the base, when it promises to be", "[contract]") {
 TEST_CASE("what is announced is what is attached", "[contract]") {
     for_all([](const Method& method, const Family& family, const Seq2Seq& model) {
         const Json settings = small_settings(method);
-        const Layout from_config = make_layout(tiny_architecture(family));  // no weights
+        const Layout from_config = make_layout(family.describe(family.config(model.architecture()), "test"));  // no weights
         std::int64_t announced = 0, attached_count = 0;
         std::set<std::string> names;
         const auto specs = method.tensors(from_config, settings);
@@ -123,9 +125,12 @@ TEST_CASE("gradients equal finite differences, with and without dropout", "[cont
                     for (std::int64_t j = 0; j < direction.numel(); ++j) direction.data_ptr<float>()[j] = random.below(2) ? 1.0f : -1.0f;
                     direction.div_(std::sqrt(static_cast<double>(value.numel())));
                 }
-                const double want = (gradient * direction).sum().item<double>(), got = difference(value, direction, 2e-3);
+                const double want = (gradient * direction).sum().item<double>(), allowed = 1e-3 + 0.03 * std::abs(want);
+                double got = difference(value, direction, 2e-3);
+                // A step may cross a corner of a ReLU, where there is no gradient to compare with; a shorter one then need not.
+                if (std::abs(want - got) > allowed) got = difference(value, direction, 5e-4);
                 INFO("tensor " << attached.specs[i].name << ", probe " << probe << ": gradient " << want << ", difference " << got);
-                REQUIRE(std::abs(want - got) <= 1e-3 + 0.03 * std::abs(want));
+                REQUIRE(std::abs(want - got) <= allowed);
             }
         }
     });
@@ -156,7 +161,7 @@ TEST_CASE("a saved adapter is loaded exactly", "[contract]") {
     for (const Family& family : families()) {
         const TemporaryFolder folder;
         const auto fresh = tiny_model(family);
-        save_model(folder / "base", family.config(fresh->architecture()), fresh->layout(), fresh->weights(), at::kFloat);
+        save_model(folder / "base", family.config(fresh->architecture()), fresh->layout(), fresh->weights(), at::kFloat, fresh->logits_bias());
         const auto base = load_base(folder / "base", at::kCPU, at::kFloat);
         for (const auto& method : methods()) {
             INFO("method " << method->info().id << ", family " << family.model_type);

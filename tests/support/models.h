@@ -1,4 +1,4 @@
-// Models small enough for tests: the golden one of tests/golden/make/models.py, and random ones of every family.
+// Models small enough for tests: the golden ones of tests/golden/make/{models,families}.py, and random ones of every family.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,15 @@
 
 namespace permille::test {
 
-inline std::shared_ptr<const BaseModel> golden_model() { return load_base(golden("m2m100"), at::kCPU, at::kFloat); }
+inline std::shared_ptr<const BaseModel> golden_model(const std::string& name = "m2m100") {
+    return load_base(golden(name), at::kCPU, at::kFloat);
+}
+
+// One of each family, and of each way to lay one out.
+inline const std::vector<std::string>& golden_models() {
+    static const std::vector<std::string> names = {"m2m100", "marian", "marian_separate", "mbart25", "mbart50"};
+    return names;
+}
 
 // Splits packed ids [N] into sentences.
 inline std::vector<std::vector<std::int64_t>> sentences(const at::Tensor& ids, const Json& lengths) {
@@ -24,10 +32,10 @@ inline std::vector<std::vector<std::int64_t>> sentences(const at::Tensor& ids, c
     return list;
 }
 
-// The pairs of tests/golden/m2m100/forward.json.
-inline std::vector<TokenPair> golden_pairs() {
-    const TensorMap tensors = read_safetensors(golden("m2m100/forward.safetensors"));
-    const Json golden_file = read_json(golden("m2m100/forward.json"));
+// The pairs of a golden model's forward.json.
+inline std::vector<TokenPair> golden_pairs(const std::string& name = "m2m100") {
+    const TensorMap tensors = read_safetensors(golden(name + "/forward.safetensors"));
+    const Json golden_file = read_json(golden(name + "/forward.json"));
     const auto sources = sentences(tensors.at("source_ids"), golden_file["source_lengths"]);
     const auto labels = sentences(tensors.at("labels"), golden_file["target_lengths"]);
     std::vector<TokenPair> pairs(sources.size());
@@ -42,7 +50,7 @@ inline std::vector<TokenPair> golden_pairs() {
 inline TensorBatch batch_of(const Seq2Seq& model, const std::vector<TokenPair>& pairs) {
     BatchPlan plan;
     for (std::size_t i = 0; i < pairs.size(); ++i) plan.push_back(static_cast<std::uint32_t>(i));
-    return collate(pairs, plan, model.architecture().decoder_start_id, model.device());
+    return collate(pairs, plan, model.architecture(), model.device());
 }
 
 inline at::Tensor states_of(const Seq2Seq& model, const Forward& forward, const TensorBatch& batch) {
@@ -53,7 +61,7 @@ inline at::Tensor logits_of(const Seq2Seq& model, const Forward& forward, const 
     return model.logits(forward, states_of(model, forward, batch));
 }
 
-// A published-looking description that a family turns into an architecture: 2 + 3 layers, D 16.
+// A published-looking description that a family turns into an architecture: 2 + 3 layers, D 16. Ids from 4 on are text, 2 ends it.
 inline Architecture tiny_architecture(const Family& family) {
     Architecture a;
     a.model_type = family.model_type;
@@ -66,7 +74,23 @@ inline Architecture tiny_architecture(const Family& family) {
     a.decoder_ffn = 24;
     a.vocab_size = 50;
     a.max_positions = 40;
+    a.activation = Activation::gelu;
     return family.describe(family.config(a), "test");
+}
+
+// The same with what else the family can express: a table of its own for the encoder, a projection of its own.
+inline std::vector<Architecture> tiny_architectures(const Family& family) {
+    std::vector<Architecture> list = {tiny_architecture(family)};
+    for (const bool own_table : {false, true})
+        for (const bool own_projection : {false, true}) {
+            Architecture a = list.front();
+            if (own_table) a.source_vocab_size = 55;
+            a.tied_projection = !own_projection;
+            const Architecture described = family.describe(family.config(a), "test");
+            const bool expressed = described.source_vocab_size == a.source_vocab_size && described.tied_projection == a.tied_projection;
+            if ((own_table || own_projection) && expressed) list.push_back(described);
+        }
+    return list;
 }
 
 inline std::vector<at::Tensor> random_weights(const Layout& layout, std::uint64_t seed) {
@@ -83,9 +107,17 @@ inline std::vector<at::Tensor> random_weights(const Layout& layout, std::uint64_
     return weights;
 }
 
+inline std::unique_ptr<Seq2Seq> tiny_model(const Architecture& architecture, std::uint64_t seed = 1) {
+    at::Tensor bias;
+    if (architecture.logits_bias) {
+        SeededRandom random(seed + 1);
+        bias = at::empty({architecture.vocab_size}, at::kFloat);
+        for (std::int64_t i = 0; i < bias.numel(); ++i) bias.data_ptr<float>()[i] = static_cast<float>(random.unit() - 0.5);
+    }
+    return std::make_unique<Seq2Seq>(architecture, random_weights(make_layout(architecture), seed), bias, at::kFloat);
+}
 inline std::unique_ptr<Seq2Seq> tiny_model(const Family& family, std::uint64_t seed = 1) {
-    const Architecture architecture = tiny_architecture(family);
-    return std::make_unique<Seq2Seq>(architecture, random_weights(make_layout(architecture), seed), at::Tensor(), at::kFloat);
+    return tiny_model(tiny_architecture(family), seed);
 }
 
 inline std::vector<TokenPair> random_pairs(std::size_t count, std::int64_t vocabulary, std::uint64_t seed, std::uint64_t longest = 9) {

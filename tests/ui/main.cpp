@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
     using namespace permille::test;
     int failures = 0;
     for (const auto make :
-         {make_chart_test, make_field_form_test, make_item_models_test, make_pages_test, make_watcher_test, make_window_test}) {
+         {make_bases_test, make_chart_test, make_field_form_test, make_item_models_test, make_pages_test, make_watcher_test, make_window_test}) {
         const auto test = make();
         failures += QTest::qExec(test.get(), argc, argv);
     }

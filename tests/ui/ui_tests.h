@@ -8,6 +8,7 @@
 
 namespace permille::test {
 
+std::unique_ptr<QObject> make_bases_test();
 std::unique_ptr<QObject> make_chart_test();
 std::unique_ptr<QObject> make_field_form_test();
 std::unique_ptr<QObject> make_item_models_test();

@@ -113,7 +113,8 @@ private Q_SLOTS:
         window.openDatabase(in(folder, "a.db"));
         window.show();
         for (const auto& [page, title] : {std::pair(PageId::study, u"Study"_s), std::pair(PageId::runs, u"Runs"_s),
-                                          std::pair(PageId::chart, u"Chart"_s), std::pair(PageId::results, u"Results"_s)}) {
+                                          std::pair(PageId::chart, u"Chart"_s), std::pair(PageId::results, u"Results"_s),
+                                          std::pair(PageId::bases, u"Bases"_s)}) {
             auto* chosen = action(window, title);
             QVERIFY(chosen && !chosen->shortcut().isEmpty());
             chosen->trigger();

@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include "core/jobs/model_job.h"
+
 namespace permille::ui {
 
 namespace {
@@ -52,7 +54,13 @@ private:
 
 BudgetSolver::BudgetSolver(Solve solve, QObject* parent) : QObject(parent) {
     qRegisterMetaType<BudgetReply>();
-    if (!solve) solve = [](const BudgetQuestion& q) { return solve_budget(q.base, q.method, q.settings, q.percent, q.training, q.device); };
+    if (!solve)
+        solve = [](const BudgetQuestion& q) {
+            // While one fills in a form nothing is downloaded.
+            if (must_download(q.base))
+                throw Error(ErrorKind::config, q.base, "is not on this machine yet", "download it on the page of bases");
+            return solve_budget(q.base, q.method, q.settings, q.percent, q.training, q.device);
+        };
     worker_ = new Worker(this, std::move(solve));
     worker_->moveToThread(&thread_);
     connect(&thread_, &QThread::finished, worker_, &QObject::deleteLater);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <mutex>
 
+#include "core/jobs/model_job.h"
 #include "core/jobs/study_job.h"
 #include "ui/bridge/text.h"
 
@@ -24,6 +25,9 @@ private:
 };
 
 std::unique_ptr<StudyEngine> make_core_engine(const StudyOrder& order, const EventSink& sink) {
+    for (const auto& base : order.study.bases)
+        if (must_download(base))
+            throw Error(ErrorKind::config, base, "is not on this machine yet", "download it on the page of bases");
     if (order.enqueue) enqueue_study(order.study, order.yaml, order.database);
     return std::make_unique<CoreEngine>(order, sink);
 }

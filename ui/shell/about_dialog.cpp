@@ -24,7 +24,8 @@ QString AboutDialog::libraries() {
                            {u"nlohmann/json, yaml-cpp, spdlog"_s, u"MIT"_s},
                            {u"ICU"_s, u"Unicode licence"_s},
                            {u"libxml2"_s, u"MIT"_s},
-                           {u"OpenSSL"_s, u"Apache-2.0"_s}};
+                           {u"OpenSSL"_s, u"Apache-2.0"_s},
+                           {u"libcurl"_s, u"curl licence (MIT-like)"_s}};
     QString rows;
     for (const auto& library : all)
         rows += u"<tr><td style='padding-right:24px'>%1</td><td>%2</td></tr>"_s.arg(library.name.toHtmlEscaped(),

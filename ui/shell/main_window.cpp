@@ -17,6 +17,7 @@
 
 #include "ui/bridge/text.h"
 #include "ui/item_models/runs_model.h"
+#include "ui/pages/bases/bases_page.h"
 #include "ui/pages/chart/chart_page.h"
 #include "ui/pages/results/results_page.h"
 #include "ui/pages/runs/runs_page.h"
@@ -30,10 +31,10 @@ using namespace Qt::StringLiterals;
 
 PageId page_named(const std::string& name, const std::string& where) {
     const std::pair<const char*, PageId> names[] = {
-        {"study", PageId::study}, {"runs", PageId::runs}, {"chart", PageId::chart}, {"results", PageId::results}};
+        {"study", PageId::study}, {"runs", PageId::runs}, {"chart", PageId::chart}, {"results", PageId::results}, {"bases", PageId::bases}};
     for (const auto& [known, page] : names)
         if (name == known) return page;
-    throw Error(ErrorKind::usage, where, "there is no page '" + name + "'", "known are study, runs, chart and results");
+    throw Error(ErrorKind::usage, where, "there is no page '" + name + "'", "known are study, runs, chart, results and bases");
 }
 
 MainWindow::MainWindow(Parts parts, QWidget* parent) : QMainWindow(parent), parts_(std::move(parts)), runner_(parts_.engine) {
@@ -88,8 +89,9 @@ void MainWindow::makePages() {
     runs_page_ = new RunsPage;
     chart_page_ = new ChartPage;
     results_page_ = new ResultsPage;
+    bases_page_ = new BasesPage;
     welcome_page_ = new WelcomePage(parts_.example);
-    for (Page* page : std::initializer_list<Page*>{welcome_page_, study_page_, runs_page_, chart_page_, results_page_}) {
+    for (Page* page : std::initializer_list<Page*>{welcome_page_, study_page_, runs_page_, chart_page_, results_page_, bases_page_}) {
         stack_->addWidget(page);
         connect(page, &Page::failed, this, [this](const Problem& problem) { showProblem(problem); });
         connect(page, &Page::noted, this, [this](const QString& note) { statusBar()->showMessage(note, 6000); });
@@ -118,6 +120,13 @@ void MainWindow::makePages() {
         });
         if (!runner_.active()) statusBar()->showMessage(tr("Queued again; Run > Resume works through the queue."), 8000);
     });
+    connect(bases_page_, &BasesPage::useRequested, this, [this](const QString& base) {
+        study_page_->form()->addBase(plain(base));
+        showPage(PageId::study);
+    });
+    connect(bases_page_, &BasesPage::questionAsked, this,
+            [this](const QString& question, const QString& yes, const std::function<void()>& then) { ask(question, yes, then); });
+    connect(bases_page_, &BasesPage::changeWanted, this, [this](const std::function<void(Store&)>& change) { watcher_.post(change); });
     connect(welcome_page_, &WelcomePage::exampleRequested, this, [this](const QString& file) { openStudy(plain(file)); });
     connect(welcome_page_, &WelcomePage::databaseRequested, this, [this] { chooseDatabase(); });
     connect(welcome_page_, &WelcomePage::importRequested, this, [this] { importTexts(); });
@@ -221,7 +230,7 @@ void MainWindow::showProblem(const Problem& problem) { banner_->showProblem(prob
 
 void MainWindow::receive(const SnapshotPtr& snapshot) {
     snapshot_ = snapshot;
-    for (Page* page : std::initializer_list<Page*>{welcome_page_, study_page_, runs_page_, chart_page_, results_page_})
+    for (Page* page : std::initializer_list<Page*>{welcome_page_, study_page_, runs_page_, chart_page_, results_page_, bases_page_})
         page->setSnapshot(snapshot);
     if (!wanted_study_.empty()) {
         welcome_done_ = true;

@@ -22,6 +22,7 @@ class QToolButton;
 
 namespace permille::ui {
 
+class BasesPage;
 class ChartPage;
 class Page;
 class ResultsPage;
@@ -29,8 +30,8 @@ class RunsPage;
 class StudyPage;
 class WelcomePage;
 
-enum class PageId { study, runs, chart, results };
-// "study", "runs", "chart" or "results"; throws Error(usage) with the known ones.
+enum class PageId { study, runs, chart, results, bases };
+// "study", "runs", "chart", "results" or "bases"; throws Error(usage) with the known ones.
 PageId page_named(const std::string& name, const std::string& where);
 
 class MainWindow : public QMainWindow {
@@ -61,6 +62,7 @@ public:
     RunsPage* runsPage() const { return runs_page_; }
     ChartPage* chartPage() const { return chart_page_; }
     ResultsPage* resultsPage() const { return results_page_; }
+    BasesPage* basesPage() const { return bases_page_; }
     Page* visiblePage() const;
     RunController& runner() { return runner_; }
     StoreWatcher& watcher() { return watcher_; }
@@ -119,6 +121,7 @@ private:
     RunsPage* runs_page_ = nullptr;
     ChartPage* chart_page_ = nullptr;
     ResultsPage* results_page_ = nullptr;
+    BasesPage* bases_page_ = nullptr;
     struct PageEntry {
         PageId id;
         Page* page;

@@ -16,6 +16,7 @@
 
 #include "core/base/files.h"
 #include "ui/bridge/text.h"
+#include "ui/pages/bases/bases_page.h"
 #include "ui/pages/chart/chart_page.h"
 #include "ui/pages/results/results_page.h"
 #include "ui/pages/runs/runs_page.h"
@@ -96,7 +97,8 @@ void MainWindow::makeMenus() {
     const std::tuple<PageId, Page*, QString, QString> entries[] = {{PageId::study, study_page_, tr("&Study"), u"study"_s},
                                                                    {PageId::runs, runs_page_, tr("R&uns"), u"runs"_s},
                                                                    {PageId::chart, chart_page_, tr("&Chart"), u"chart"_s},
-                                                                   {PageId::results, results_page_, tr("&Results"), u"results"_s}};
+                                                                   {PageId::results, results_page_, tr("&Results"), u"results"_s},
+                                                                   {PageId::bases, bases_page_, tr("&Bases"), u"bases"_s}};
     auto* group = new QActionGroup(this);
     int number = 1;
     for (const auto& [id, page, name, icon] : entries) {

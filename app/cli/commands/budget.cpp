@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/jobs/budget.h"
 #include "core/jobs/catalog.h"
+#include "core/jobs/model_job.h"
 #include "core/jobs/study.h"
 
 namespace permille::cli {
@@ -69,6 +70,8 @@ Action make_budget(CLI::App& verb) {
         const Json knobs = parse_assignments(options->knobs, "--set");
         const auto training = TrainingSettings::fields().parse(options->training, "");
         const auto device = DeviceSettings::fields().parse(options->device, "");
+
+        find_model(options->model, console.sink());  // downloads it, with its progress, when it is not here
 
         std::vector<BudgetAnswer> answers;
         for (const auto& id : methods) {

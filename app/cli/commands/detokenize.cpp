@@ -13,7 +13,7 @@ Action make_detokenize(CLI::App& verb) {
     verb.add_option("--model,-m", *model, "a model folder, the name of a bundled base, or a hub name")->required();
     verb.footer("Reads lines of space-separated ids from standard input; prints their text.");
     return [model](Console& console) {
-        const TextCodec codec(*model);
+        const TextCodec codec(*model, console.sink());
         Json document = Json::array();
         std::size_t number = 0;
         for (const auto& line : console.read_lines()) {

@@ -148,7 +148,7 @@ int work(const Options& options, Console& console) {
     if (options.jobs > 0) study.jobs = options.jobs;
 
     const auto started = std::chrono::steady_clock::now();
-    const std::int64_t number = enqueue_study(study, read_text(options.study), options.database);
+    const std::int64_t number = enqueue_study(study, read_text(options.study), options.database, console.sink());
     if (options.resume) {
         Store store(options.database);
         RunFilter filter;

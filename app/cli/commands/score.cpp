@@ -51,7 +51,7 @@ Action make_score(CLI::App& verb) {
     return [options](Console& console) {
         const auto pairs = read_pairs(options->input);
         const auto device = DeviceSettings::fields().parse(options->device, "");
-        const ModelSession session(options->model, options->adapter, device);
+        const ModelSession session(options->model, options->adapter, device, console.sink());
         const auto scores = session.score(pairs, options->source, options->target, options->batch_tokens);
         if (console.json()) {
             Json document = Json::array();

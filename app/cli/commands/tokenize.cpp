@@ -17,7 +17,7 @@ Action make_tokenize(CLI::App& verb) {
     verb.add_flag("--target", options->target, "as the target side of a pair, not the source side");
     verb.footer("Reads lines from standard input; prints their ids, special tokens and language codes included.");
     return [options](Console& console) {
-        const TextCodec codec(options->model);
+        const TextCodec codec(options->model, console.sink());
         Json document = Json::array();
         std::size_t number = 0;
         for (const auto& line : console.read_lines()) {

@@ -8,10 +8,12 @@ using namespace permille;
 using namespace permille::test;
 
 TEST_CASE("the forward pass equals transformers'", "[models][golden]") {
-    const auto base = golden_model();
+    const std::string name = GENERATE(from_range(golden_models()));
+    INFO("model " << name);
+    const auto base = golden_model(name);
     const Seq2Seq& model = *base->network;
-    const TensorMap want = read_safetensors(golden("m2m100/forward.safetensors"));
-    const TensorBatch batch = batch_of(model, golden_pairs());
+    const TensorMap want = read_safetensors(golden(name + "/forward.safetensors"));
+    const TensorBatch batch = batch_of(model, golden_pairs(name));
     const bool eager = GENERATE(true, false);
     INFO("eager attention " << eager);
     const at::NoGradGuard guard;
@@ -21,17 +23,19 @@ TEST_CASE("the forward pass equals transformers'", "[models][golden]") {
     require_close(encoded, want.at("encoder_states"), 2e-5, "encoder states");
     const at::Tensor states = model.decode(forward, batch.source, encoded, batch.target);
     require_close(model.logits(forward, states), want.at("logits"), 2e-5, "logits");
-    require_close(label_log_probabilities(states, model.output_weight(forward), {}, batch.labels).neg(), want.at("label_losses"), 2e-5,
-                  "label losses");
+    require_close(label_log_probabilities(states, model.output_weight(forward), model.logits_bias(), batch.labels).neg(),
+                  want.at("label_losses"), 2e-5, "label losses");
     require_same(batch.labels, want.at("labels"));
 }
 
 TEST_CASE("loss and all gradients equal transformers'", "[models][golden]") {
-    const auto base = golden_model();
+    const std::string name = GENERATE(from_range(golden_models()));
+    INFO("model " << name);
+    const auto base = golden_model(name);
     const Seq2Seq& model = *base->network;
-    const TensorMap want = read_safetensors(golden("m2m100/forward.safetensors"));
-    const Json losses = read_json(golden("m2m100/forward.json"))["losses"];
-    const TensorBatch batch = batch_of(model, golden_pairs());
+    const TensorMap want = read_safetensors(golden(name + "/forward.safetensors"));
+    const Json losses = read_json(golden(name + "/forward.json"))["losses"];
+    const TensorBatch batch = batch_of(model, golden_pairs(name));
     const bool smoothed = GENERATE(false, true);
     const bool eager = GENERATE(true, false);
     INFO("smoothed " << smoothed << ", eager attention " << eager);
@@ -40,24 +44,30 @@ TEST_CASE("loss and all gradients equal transformers'", "[models][golden]") {
     forward.eager_attention = eager;
     const double epsilon = smoothed ? losses["epsilon"].get<double>() : 0.0;
     const at::Tensor states = states_of(model, forward, batch);
-    const LossSums loss = vocabulary_loss(states, model.output_weight(forward), {}, batch.labels, epsilon);
+    const LossSums loss = vocabulary_loss(states, model.output_weight(forward), model.logits_bias(), batch.labels, epsilon);
     REQUIRE_THAT(loss.loss.item<double>(), Catch::Matchers::WithinAbs(losses[smoothed ? "torch_smoothing" : "plain"].get<double>(), 1e-4));
     REQUIRE_THAT(-loss.log_likelihood, Catch::Matchers::WithinAbs(losses["plain"].get<double>(), 1e-4));
     if (smoothed) {
-        const LossSums fairseq = vocabulary_loss(states, model.output_weight(forward), {}, batch.labels, epsilon, Smoothing::fairseq);
+        const LossSums fairseq =
+            vocabulary_loss(states, model.output_weight(forward), model.logits_bias(), batch.labels, epsilon, Smoothing::fairseq);
         REQUIRE_THAT(fairseq.loss.item<double>(), Catch::Matchers::WithinAbs(losses["fairseq_smoothing"].get<double>(), 1e-4));
     }
     torch::autograd::backward({loss.loss / static_cast<double>(batch.tokens)}, {});
     for (std::size_t i = 0; i < attached.values.size(); ++i) {
-        const std::string& name = attached.specs[i].name;
+        const std::string& parameter = attached.specs[i].name;
         REQUIRE(attached.values[i].grad().defined());
-        require_close(attached.values[i].grad(), want.at((smoothed ? "gradient.smoothed." : "gradient.plain.") + name), 2e-5, name);
+        if (!smoothed && !want.contains("gradient.plain." + parameter)) continue;  // only the first golden holds both
+        require_close(attached.values[i].grad(), want.at((smoothed ? "gradient.smoothed." : "gradient.plain.") + parameter), 2e-5,
+                      parameter);
     }
 }
 
 TEST_CASE("the sinusoids equal transformers'", "[models][golden]") {
-    const at::Tensor want = read_safetensors(golden("m2m100/forward.safetensors")).at("sinusoids");
-    require_close(sinusoid_table(Positions::m2m, want.size(0), want.size(1), 1), want, 1e-6);
+    const std::string name = GENERATE("m2m100", "marian", "marian_separate");
+    INFO("model " << name);
+    const at::Tensor want = read_safetensors(golden(name + "/forward.safetensors")).at("sinusoids");
+    const Architecture& a = golden_model(name)->network->architecture();
+    require_close(sinusoid_table(a.positions, want.size(0), want.size(1), a.pad_id), want, 1e-6);
 }
 
 TEST_CASE("Marian's sinusoids count from zero and divide by the whole width", "[models]") {
@@ -72,9 +82,11 @@ TEST_CASE("Marian's sinusoids count from zero and divide by the whole width", "[
 }
 
 TEST_CASE("a batch gives every sentence what it gets alone", "[models]") {
-    const auto base = golden_model();
+    const std::string name = GENERATE(from_range(golden_models()));
+    INFO("model " << name);
+    const auto base = golden_model(name);
     const Seq2Seq& model = *base->network;
-    const auto pairs = golden_pairs();
+    const auto pairs = golden_pairs(name);
     const at::NoGradGuard guard;
     Forward forward = model.inference();
     forward.eager_attention = GENERATE(true, false);
@@ -88,13 +100,15 @@ TEST_CASE("a batch gives every sentence what it gets alone", "[models]") {
 }
 
 TEST_CASE("bfloat16 matrices stay near float32", "[models]") {
-    const auto exact = golden_model();
-    const auto rough = load_base(golden("m2m100"), at::kCPU, at::kBFloat16);
-    const TensorBatch batch = batch_of(*exact->network, golden_pairs());
+    const std::string name = GENERATE(from_range(golden_models()));
+    INFO("model " << name);
+    const auto exact = golden_model(name);
+    const auto rough = load_base(golden(name), at::kCPU, at::kBFloat16);
+    const TensorBatch batch = batch_of(*exact->network, golden_pairs(name));
     const at::NoGradGuard guard;
     const at::Tensor want = logits_of(*exact->network, exact->network->inference(), batch);
     const at::Tensor got = logits_of(*rough->network, rough->network->inference(), batch);
     REQUIRE(got.scalar_type() == at::kFloat);
     REQUIRE((got - want).abs().mean().item<double>() < 0.03 * want.abs().mean().item<double>());
-    REQUIRE(rough->network->weights()[1].scalar_type() == at::kBFloat16);
+    REQUIRE(rough->network->weights()[0].scalar_type() == at::kBFloat16);
 }

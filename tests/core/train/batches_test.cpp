@@ -111,7 +111,9 @@ TEST_CASE("every epoch visits all examples in another order, or those that the s
 
 TEST_CASE("decoder inputs are the labels shifted right behind the start token", "[train]") {
     const std::vector<TokenPair> pairs = {{{4, 9, 2}, {5, 7, 8, 2}}, {{4, 2}, {5, 2}}};
-    const TensorBatch batch = collate(pairs, {1, 0}, 3, at::kCPU);
+    Architecture architecture;
+    architecture.decoder_start_id = 3;
+    const TensorBatch batch = collate(pairs, {1, 0}, architecture, at::kCPU);
     require_same(batch.source.ids, at::tensor({4, 2, 4, 9, 2}, at::kLong));
     require_same(batch.target.ids, at::tensor({3, 5, 3, 5, 7, 8}, at::kLong));
     require_same(batch.labels, at::tensor({5, 2, 5, 7, 8, 2}, at::kLong));

@@ -149,4 +149,5 @@ def main():
     (OUT / "cases.json").write_text(json.dumps(golden, ensure_ascii=True, separators=(",", ":")) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

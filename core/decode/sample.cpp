@@ -1,0 +1,152 @@
+#include "core/decode/sample.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/error.h"
+#include "core/nn/dropout.h"
+
+namespace permille {
+
+double uniform(std::uint64_t seed, std::uint64_t sentence, std::uint64_t draw, std::uint64_t position) {
+    constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15ULL;  // as in splitmix64
+    std::uint64_t value = DropoutStreams::mix(seed + kStep);
+    for (const std::uint64_t part : {sentence, draw, position}) value = DropoutStreams::mix(value + kStep * (part + 1));
+    return static_cast<double>(value >> 11) * 0x1.0p-53;
+}
+
+std::vector<std::int64_t> choose(const at::Tensor& weights, const std::vector<double>& numbers) {
+    const at::Tensor sums = at::cumsum(weights.to(at::kDouble), 1);
+    const at::Tensor number = at::tensor(numbers, at::kDouble).to(weights.device()).unsqueeze(1);
+    const at::Tensor chosen = at::searchsorted(sums, number * sums.narrow(1, sums.size(1) - 1, 1), false, true);
+    const at::Tensor columns = chosen.clamp_max(weights.size(1) - 1).squeeze(1).to(at::kCPU);
+    return {columns.const_data_ptr<std::int64_t>(), columns.const_data_ptr<std::int64_t>() + columns.numel()};
+}
+
+namespace {
+
+struct Draw {
+    std::size_t sentence = 0;
+    std::uint64_t number = 0;  // among the draws of its sentence
+    LogitsRow hypothesis;
+    double log_probability = 0;
+    bool ended = false;
+};
+
+class Batch {
+public:
+    Batch(const Seq2Seq& model, const Attachment* attachment, const SearchSettings& settings, const LogitsProcessors& processors)
+        : model_(model), settings_(settings), processors_(processors), forward_(model.inference(attachment)) {}
+
+    void run(const std::vector<Tokens>& sources, const std::vector<std::size_t>& sentences, const std::stop_token& stop,
+             std::vector<std::vector<Candidate>>& results) {
+        const std::int64_t draws = settings_.n_best;
+        std::vector<Tokens> chosen;
+        for (const auto sentence : sentences) chosen.push_back(sources[sentence]);
+        const TokenRows source = TokenRows::of(chosen, model_.device());
+        const at::Tensor encoded = model_.encode(forward_, source);
+        const std::int64_t most = std::min(settings_.max_length, model_.architecture().max_positions);
+        DecoderCache cache = model_.start(forward_, source, encoded, draws, most);
+        std::vector<Draw> running;
+        for (const auto sentence : sentences)
+            for (std::int64_t k = 0; k < draws; ++k)
+                running.push_back({sentence,
+                                   static_cast<std::uint64_t>(k),
+                                   {{settings_.start.value_or(model_.architecture().decoder_start_id)}, &sources[sentence]}});
+        for (std::int64_t length = 1; length < most && !running.empty(); ++length) {
+            if (stop.stop_requested()) throw Stopped{};
+            advance(running, cache, length, most);
+            leave(running, cache, length + 1 >= most, results);
+        }
+    }
+
+private:
+    void advance(std::vector<Draw>& running, DecoderCache& cache, std::int64_t length, std::int64_t most) {
+        Tokens last;
+        for (const Draw& draw : running) last.push_back(draw.hypothesis.tokens.back());
+        const at::Tensor states = model_.step(forward_, cache, at::tensor(last, at::kLong).to(model_.device()));
+        std::optional<std::int64_t> forced;
+        if (length == 1) forced = settings_.forced_first;
+        if (length == most - 1 && settings_.forced_last) forced = settings_.forced_last;
+        Tokens next;
+        at::Tensor gained;
+        if (forced) {
+            next.assign(running.size(), *forced);
+        } else {
+            at::Tensor scores = model_.logits(forward_, states);
+            if (!processors_.empty()) {
+                std::vector<LogitsRow> rows;
+                for (const Draw& draw : running) rows.push_back(draw.hypothesis);
+                processors_.change(scores, rows);
+                ban(scores, processors_.banned(rows));
+            }
+            const at::Tensor log_p = at::log_softmax(settings_.truncation(scores), 1);
+            std::vector<double> numbers;
+            for (const Draw& draw : running)
+                numbers.push_back(uniform(settings_.seed, draw.sentence, draw.number, static_cast<std::uint64_t>(length)));
+            next = choose(at::exp(log_p.to(at::kDouble)), numbers);
+            gained = log_p.gather(1, at::tensor(next, at::kLong).to(log_p.device()).unsqueeze(1)).to(at::kCPU).contiguous();
+        }
+        for (std::size_t row = 0; row < running.size(); ++row) {
+            Draw& draw = running[row];
+            if (draw.ended) continue;  // waits for the other draws of its sentence
+            draw.hypothesis.tokens.push_back(next[row]);
+            if (gained.defined()) {
+                const auto log_p = static_cast<double>(gained.const_data_ptr<float>()[row]);
+                if (!std::isfinite(log_p))
+                    throw Error(ErrorKind::config, "sampling",
+                                "no token is left to draw after " + std::to_string(length) + " tokens: every one is banned",
+                                "ban fewer tokens or n-grams");
+                draw.log_probability += log_p;
+            }
+            draw.ended = next[row] == model_.architecture().eos_id;
+        }
+    }
+
+    // Sentences of which every draw has ended leave.
+    void leave(std::vector<Draw>& running, DecoderCache& cache, bool all, std::vector<std::vector<Candidate>>& results) const {
+        const auto draws = static_cast<std::size_t>(settings_.n_best);
+        Tokens order, stay;
+        std::vector<Draw> next;
+        for (std::size_t from = 0; from < running.size(); from += draws) {
+            const auto begin = running.begin() + static_cast<std::ptrdiff_t>(from), end = begin + static_cast<std::ptrdiff_t>(draws);
+            if (all || std::all_of(begin, end, [](const Draw& draw) { return draw.ended; })) {
+                for (auto draw = begin; draw != end; ++draw) {
+                    const double divisor = std::pow(static_cast<double>(draw->hypothesis.tokens.size()) - 1, settings_.length_penalty);
+                    results[draw->sentence].push_back(
+                        {std::move(draw->hypothesis.tokens), draw->log_probability, draw->log_probability / divisor});
+                }
+                continue;
+            }
+            stay.push_back(static_cast<std::int64_t>(from / draws));
+            for (std::size_t k = 0; k < draws; ++k) order.push_back(static_cast<std::int64_t>(from + k));
+            std::move(begin, end, std::back_inserter(next));
+        }
+        const bool shrinks = next.size() != running.size();
+        running = std::move(next);
+        if (shrinks && !running.empty()) cache.select(order, stay);
+    }
+
+    const Seq2Seq& model_;
+    const SearchSettings& settings_;
+    const LogitsProcessors& processors_;
+    Forward forward_;
+};
+
+}  // namespace
+
+std::vector<std::vector<Candidate>> sample(const Seq2Seq& model, const Attachment* attachment, const std::vector<Tokens>& sources,
+                                           const SearchSettings& settings, std::stop_token stop, const BatchDone& done) {
+    const c10::InferenceMode guard;
+    const Architecture& architecture = model.architecture();
+    const LogitsProcessors processors(settings.rules, architecture.eos_id, architecture.vocab_size, settings.forced_first.has_value());
+    std::vector<std::vector<Candidate>> results(sources.size());
+    in_batches(sources, settings.n_best, settings.batch_tokens, done, [&](const std::vector<std::size_t>& sentences) {
+        Batch(model, attachment, settings, processors).run(sources, sentences, stop, results);
+    });
+    return results;
+}
+
+}  // namespace permille

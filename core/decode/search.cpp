@@ -1,0 +1,143 @@
+#include "core/decode/search.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+
+#include "core/base/error.h"
+
+namespace permille {
+
+namespace {
+
+std::string in_file(const char* name) {
+    std::string where = "generation_config.json/";
+    return where += name;
+}
+
+std::int64_t token(const Json& value, const std::string& where) {
+    if (!value.is_number_integer() || value.get<std::int64_t>() < 0)
+        throw Error(ErrorKind::config, where, value.dump() + " is not a token id");
+    return value.get<std::int64_t>();
+}
+
+Tokens token_list(const Json& value, const std::string& where) {
+    if (value.is_null()) return {};
+    if (!value.is_array()) throw Error(ErrorKind::config, where, value.dump() + " is not a list of token ids", "write [5, 17]");
+    Tokens tokens;
+    for (const Json& item : value) tokens.push_back(token(item, where));
+    return tokens;
+}
+
+std::vector<Tokens> word_lists(const Json& value, const std::string& where) {
+    if (value.is_null()) return {};
+    if (!value.is_array())
+        throw Error(ErrorKind::config, where, value.dump() + " is not a list of lists of token ids", "write [[5], [17, 4]]");
+    std::vector<Tokens> words;
+    for (const Json& item : value) words.push_back(token_list(item, where));
+    return words;
+}
+
+std::vector<Tokens> given_words(const std::string& text) {
+    if (text.empty()) return {};
+    Json value;
+    try {
+        value = parse_json(text, "bad_words_ids");
+    } catch (const Error&) {
+        throw Error(ErrorKind::config, "bad_words_ids", "'" + text + "' is not a list of lists of token ids", "write [[5], [17, 4]]");
+    }
+    return word_lists(value, "bad_words_ids");
+}
+
+// A token that may be missing; a list of one is that one, as some files have it.
+std::optional<std::int64_t> forced(const Json& file, const char* name) {
+    if (!file.contains(name) || file[name].is_null()) return std::nullopt;
+    const Json& value = file[name];
+    return token(value.is_array() && value.size() == 1 ? value[0] : value, in_file(name));
+}
+
+// What we do not do is refused where it would change the output, not passed over.
+void refuse_unknown(const Json& file, bool sampling) {
+    struct Unknown {
+        const char* name;
+        Json off;
+        bool only_sampling;
+    };
+    static const std::vector<Unknown> list = {{"sequence_bias", nullptr, false},
+                                              {"exponential_decay_length_penalty", nullptr, false},
+                                              {"guidance_scale", 1, false},
+                                              {"num_beam_groups", 1, false},
+                                              {"diversity_penalty", 0, false},
+                                              {"penalty_alpha", 0, false},
+                                              {"constraints", nullptr, false},
+                                              {"force_words_ids", nullptr, false},
+                                              {"watermarking_config", nullptr, false},
+                                              {"stop_strings", nullptr, false},
+                                              {"typical_p", 1, true},
+                                              {"min_p", 0, true},
+                                              {"top_h", nullptr, true},
+                                              {"epsilon_cutoff", 0, true},
+                                              {"eta_cutoff", 0, true}};
+    for (const Unknown& unknown : list) {
+        if (!file.contains(unknown.name) || (unknown.only_sampling && !sampling)) continue;
+        const Json& value = file[unknown.name];
+        if (value.is_null() || value == unknown.off) continue;
+        throw Error(ErrorKind::unsupported, in_file(unknown.name), value.dump() + " asks for something that is not done here",
+                    "take the field out of the model's generation_config.json");
+    }
+}
+
+}  // namespace
+
+SearchSettings search_settings(const DecodingSettings& settings, const Json& generation_config, const Architecture& architecture) {
+    const Json file = generation_config.is_object() ? generation_config : Json::object();
+    SearchSettings search;
+    search.beam_size = settings.beam_size;
+    search.length_penalty = settings.length_penalty;
+    search.max_length = settings.max_length;
+    search.batch_tokens = settings.batch_tokens;
+    search.early_stopping = settings.early_stopping == "true"    ? EarlyStopping::yes
+                            : settings.early_stopping == "false" ? EarlyStopping::no
+                                                                 : EarlyStopping::never;
+    search.forced_first = settings.forced_bos_token_id >= 0 ? settings.forced_bos_token_id : forced(file, "forced_bos_token_id");
+    search.forced_last = settings.forced_eos_token_id >= 0 ? settings.forced_eos_token_id : forced(file, "forced_eos_token_id");
+    if (!search.forced_last) search.forced_last = architecture.forced_eos_id;
+
+    LogitsRules& rules = search.rules;
+    rules.min_length = settings.min_length;
+    rules.no_repeat_ngram_size = settings.no_repeat_ngram_size;
+    rules.encoder_no_repeat_ngram_size = settings.encoder_no_repeat_ngram_size;
+    rules.repetition_penalty = settings.repetition_penalty;
+    rules.encoder_repetition_penalty = settings.encoder_repetition_penalty;
+    const auto listed = [&](const char* name) { return file.contains(name) ? file[name] : Json(); };
+    rules.bad_words_ids = word_lists(listed("bad_words_ids"), in_file("bad_words_ids"));
+    if (!architecture.generates_pad) rules.bad_words_ids.push_back({architecture.pad_id});
+    for (Tokens& word : given_words(settings.bad_words_ids)) rules.bad_words_ids.push_back(std::move(word));
+    rules.suppress_tokens = token_list(listed("suppress_tokens"), in_file("suppress_tokens"));
+    rules.begin_suppress_tokens = token_list(listed("begin_suppress_tokens"), in_file("begin_suppress_tokens"));
+    const Json renormalise = listed("renormalize_logits");
+    rules.renormalize_logits = renormalise.is_boolean() && renormalise.get<bool>();
+
+    search.truncation = {settings.temperature, settings.top_k, settings.top_p};
+    search.seed = static_cast<std::uint64_t>(settings.sample_seed);
+    refuse_unknown(file, settings.sample);
+    return search;
+}
+
+void in_batches(const std::vector<Tokens>& sources, std::int64_t hypotheses, std::int64_t batch_tokens, const BatchDone& done,
+                const std::function<void(const std::vector<std::size_t>&)>& translate) {
+    std::vector<std::size_t> order(sources.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return sources[a].size() > sources[b].size(); });
+    for (std::size_t from = 0; from < order.size();) {
+        const auto longest = static_cast<std::int64_t>(sources[order[from]].size());
+        const auto size =
+            static_cast<std::size_t>(std::max<std::int64_t>(1, batch_tokens / std::max<std::int64_t>(1, longest * hypotheses)));
+        const std::size_t to = std::min(order.size(), from + size);
+        translate({order.begin() + static_cast<std::ptrdiff_t>(from), order.begin() + static_cast<std::ptrdiff_t>(to)});
+        if (done) done(static_cast<std::int64_t>(to));
+        from = to;
+    }
+}
+
+}  // namespace permille

@@ -1,0 +1,59 @@
+// What beam search and sampling have in common: the settings, the result, and how sentences are put into batches.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <vector>
+
+#include "core/base/json.h"
+#include "core/base/spec.h"
+#include "core/decode/logits.h"
+#include "core/models/architecture.h"
+
+namespace permille {
+
+// When a sentence is done: yes - as soon as beam_size hypotheses are finished; no - when no running one can beat the worst finished one at
+// its present length; never - the same at the most favourable length.
+enum class EarlyStopping { yes, no, never };
+
+struct SearchSettings {
+    std::int64_t beam_size = 5;     // 1: greedy search
+    double length_penalty = 1.0;    // score = log-probability / (generated tokens)^length_penalty, the start token not counted
+    std::int64_t max_length = 200;  // tokens, start token included
+    std::int64_t n_best = 1;        // beam search: at most beam_size; sampling: independent draws per source
+    EarlyStopping early_stopping = EarlyStopping::yes;
+    std::optional<std::int64_t> start;  // what the decoder reads first, where it is not the model's decoder_start_id (a language code)
+    std::optional<std::int64_t> forced_first;  // the token after the start token (a language code)
+    std::optional<std::int64_t> forced_last;   // at max_length
+    LogitsRules rules;
+    Truncation truncation;             // sampling only
+    std::uint64_t seed = 1;            // sampling only
+    std::int64_t batch_tokens = 4000;  // padded source tokens x hypotheses of a batch
+};
+
+// The settings of a run for a model: the lists of its generation_config.json (see generation_config) hold beside what is given; forced
+// tokens that are given go before those of the model. Throws Error(config) for values that make no sense and Error(unsupported) naming a
+// field of the file that would change the output and that we do not know.
+SearchSettings search_settings(const DecodingSettings& settings, const Json& generation_config, const Architecture& architecture);
+
+struct Candidate {
+    std::vector<std::int64_t> ids;  // start token included
+    // Sum over the generated tokens, of the scores that they were chosen by: in beam search log-probabilities after the rules, else the
+    // log-softmax of the logits after rules and truncation. A forced token counts as 0.
+    double log_probability = 0;
+    double score = 0;
+};
+
+// When asked to stop, searches throw this.
+struct Stopped {};
+
+// Called with the number of finished sources after each batch; may be empty.
+using BatchDone = std::function<void(std::int64_t)>;
+
+// Sentences by length, longest first, in batches of at most batch_tokens padded source tokens x hypotheses (one sentence at least).
+void in_batches(const std::vector<Tokens>& sources, std::int64_t hypotheses, std::int64_t batch_tokens, const BatchDone& done,
+                const std::function<void(const std::vector<std::size_t>&)>& translate);
+
+}  // namespace permille
