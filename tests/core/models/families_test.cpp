@@ -242,7 +242,7 @@ TEST_CASE("greedy and beam search of every family equal transformers' generate",
 }
 
 // Hidden: writes every golden model, with our own config, for tests/golden/make/check_saved.py to open in transformers.
-TEST_CASE("golden models are saved for transformers", "[.][export]") {
+TEST_CASE("golden models are saved for transformers", "[.][save]") {
     const char* folder = std::getenv("PERMILLE_EXPORT");
     REQUIRE(folder);
     for (const std::string& name : golden_models()) {

@@ -1,6 +1,6 @@
 """Opens in transformers the models that Permille saved, and compares their logits with the goldens. Run from the root of the source tree, in an
 environment with torch 2.11 and transformers 5.17, after
-    PERMILLE_EXPORT=FOLDER build/dev/tests/core_tests "[export]"
+    PERMILLE_EXPORT=FOLDER build/dev/tests/core_tests "[save]"
 with
     python tests/golden/make/check_saved.py FOLDER
 """
