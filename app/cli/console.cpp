@@ -36,7 +36,8 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 // Columns that a UTF-8 text takes on a terminal, near enough: one per code point.
 std::size_t columns(const std::string& text) {
-    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+    return static_cast<std::size_t>(
+        std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 std::string first_columns(const std::string& text, std::size_t most) {
@@ -48,7 +49,8 @@ std::string first_columns(const std::string& text, std::size_t most) {
 }
 
 bool looks_like_number(const std::string& text) {
-    return !text.empty() && text.find_first_not_of("0123456789.,%-+e ") == std::string::npos && text.find_first_of("0123456789-") != std::string::npos;
+    return !text.empty() && text.find_first_not_of("0123456789.,%-+e ") == std::string::npos &&
+           text.find_first_of("0123456789-") != std::string::npos;
 }
 
 }  // namespace
@@ -98,12 +100,14 @@ void print_tree(std::ostream& out, const Json& value, const std::string& indent)
         if (value.is_object()) out << name << ": ";
         else out << "- ";
         if (entry.is_structured()) {
-            const bool flat = entry.is_array() && std::all_of(entry.begin(), entry.end(), [](const Json& part) { return part.is_primitive(); });
+            const bool flat =
+                entry.is_array() && std::all_of(entry.begin(), entry.end(), [](const Json& part) { return part.is_primitive(); });
             if (entry.empty()) {
                 out << "none\n";
             } else if (flat) {
                 std::string line;
-                for (const Json& part : entry) line += (line.empty() ? "" : ", ") + (part.is_string() ? part.get<std::string>() : part.dump());
+                for (const Json& part : entry)
+                    line += (line.empty() ? "" : ", ") + (part.is_string() ? part.get<std::string>() : part.dump());
                 out << line << '\n';
             } else {
                 out << '\n';
@@ -123,10 +127,10 @@ struct Console::State {
     std::mutex mutex;
     bool terminal = isatty(STDERR_FILENO) == 1;
     bool silent = false;
-    bool line_open = false;         // a rewritten line is on the screen
+    bool line_open = false;  // a rewritten line is on the screen
     struct Doing {
         Clock::time_point since = Clock::now();
-        std::int64_t from = 0;      // how much of it was done when it appeared
+        std::int64_t from = 0;  // how much of it was done when it appeared
         Clock::time_point drawn{};
     };
     std::map<std::string, Doing> doings;  // by what is being done; several runs may report in turn
@@ -134,9 +138,9 @@ struct Console::State {
     std::string status_key;
     std::map<std::string, double> metrics;
     std::stop_source stop;
-    std::atomic<bool> saves = false;       // the verb looks at the stop token
+    std::atomic<bool> saves = false;  // the verb looks at the stop token
     std::atomic<bool> stop_asked = false;
-    std::jthread signals;           // the last member: it ends before what it uses
+    std::jthread signals;  // the last member: it ends before what it uses
 
     void clear_line() {
         if (!line_open) return;
@@ -158,7 +162,8 @@ struct Console::State {
         const auto now = Clock::now();
         if (terminal && !last && now - drawn < kRedrawEvery) return;
         // In a log many short jobs in a row are one job, and the end of one is only told when its beginning was.
-        if (!terminal && (last ? doing.drawn == Clock::time_point() : now - doing.drawn < kPlainEvery || now - drawn < kPlainEvery / 5)) return;
+        if (!terminal && (last ? doing.drawn == Clock::time_point() : now - doing.drawn < kPlainEvery || now - drawn < kPlainEvery / 5))
+            return;
         drawn = doing.drawn = now;
 
         std::ostringstream line;
@@ -206,7 +211,8 @@ struct Console::State {
             case Event::Kind::log: write_line(event.text); break;
             case Event::Kind::metric:
                 // The rates are of use in the window's curves; a line of text has room for the losses and scores.
-                if (event.text.find("loss") != std::string::npos || event.text.find("bleu") != std::string::npos) metrics[event.text] = event.value;
+                if (event.text.find("loss") != std::string::npos || event.text.find("bleu") != std::string::npos)
+                    metrics[event.text] = event.value;
                 break;
             case Event::Kind::progress: show(event); break;
         }
@@ -245,9 +251,7 @@ std::ostream& Console::out() {
     return std::cout;
 }
 
-void Console::print(const Json& document) {
-    out() << document.dump(2, ' ', false, Json::error_handler_t::replace) << std::endl;
-}
+void Console::print(const Json& document) { out() << document.dump(2, ' ', false, Json::error_handler_t::replace) << std::endl; }
 
 void Console::print_table(const std::vector<std::vector<std::string>>& rows) {
     std::vector<std::size_t> widths;

@@ -32,13 +32,14 @@ public:
     // Shows progress with the time that remains on standard error: one line that is rewritten on a terminal, now and then a plain line
     // elsewhere. May be called from any thread. Silent with --json and --quiet.
     EventSink sink();
-    // The same for a line of the caller's own making. `key` is what it is about: elsewhere than on a terminal it is shown when that changes.
+    // The same for a line of the caller's own making. `key` is what it is about: elsewhere than on a terminal it is shown when that
+    // changes.
     void show_status(const std::string& key, const std::string& line);
     // Ends the rewritten line; say() and print() do so too.
     void end_progress();
 
-    // From the first call on, Ctrl-C (or SIGTERM) no longer ends the program at once: the first one requests a stop, so that work can be saved,
-    // the second ends it. The exit code is 130 in any case.
+    // From the first call on, Ctrl-C (or SIGTERM) no longer ends the program at once: the first one requests a stop, so that work can be
+    // saved, the second ends it. The exit code is 130 in any case.
     std::stop_token stop_token();
     bool stopped() const;
 
@@ -57,7 +58,8 @@ std::string shown_duration(double seconds);
 std::string shown_count(std::int64_t count);
 // "735 MB"
 std::string shown_bytes(std::int64_t bytes);
-// Names and values one below the other, deeper ones further in, for documents that have no form of their own. Names that end in _bytes are sizes.
+// Names and values one below the other, deeper ones further in, for documents that have no form of their own. Names that end in _bytes are
+// sizes.
 void print_tree(std::ostream& out, const Json& value, const std::string& indent = {});
 // A number with this many digits after the point; "-" for NaN.
 std::string shown_number(double value, int digits);

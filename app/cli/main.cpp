@@ -43,8 +43,9 @@ constexpr Command kCommands[] = {
 
 void report(const Error& error, bool json) {
     if (json) {
-        const Json document = {{"error",
-                                {{"kind", std::string(to_string(error.kind()))}, {"where", error.where()}, {"what", error.found()}, {"fix", error.fix()}}}};
+        const Json document = {
+            {"error",
+             {{"kind", std::string(to_string(error.kind()))}, {"where", error.where()}, {"what", error.found()}, {"fix", error.fix()}}}};
         std::cerr << document.dump(2, ' ', false, Json::error_handler_t::replace) << std::endl;
     } else {
         std::cerr << "permille: " << error.what() << std::endl;
@@ -108,7 +109,8 @@ int run(int argc, char** argv) {
         report(Error(ErrorKind::device_memory, "", "out of memory", "use smaller batches (--batch-tokens) or a smaller model"), json_asked);
         return kFailed;
     } catch (const std::exception& error) {
-        report(Error(ErrorKind::internal, "", error.what(), "this is a mistake in Permille itself; please report it with what you did"), json_asked);
+        report(Error(ErrorKind::internal, "", error.what(), "this is a mistake in Permille itself; please report it with what you did"),
+               json_asked);
         return kFailed;
     }
 }

@@ -13,8 +13,8 @@
 
 namespace permille::cli {
 
-// Adds `--learning-rate` for the field learning_rate, with its help, default and range; what is given is checked and put into `given`, which
-// must outlive the parsing. `aliases` gives a field further names, such as {"beam_size", "--beam"}.
+// Adds `--learning-rate` for the field learning_rate, with its help, default and range; what is given is checked and put into `given`,
+// which must outlive the parsing. `aliases` gives a field further names, such as {"beam_size", "--beam"}.
 void add_field_options(CLI::App& verb, const std::vector<Field>& fields, Json& given, const std::string& group,
                        const std::vector<std::pair<std::string, std::string>>& aliases = {});
 

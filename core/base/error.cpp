@@ -36,7 +36,9 @@ void check_internal(bool condition, const char* expectation, const char* file, i
 }
 
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
-    const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b)); };
+    const auto same = [](char a, char b) {
+        return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
+    };
     std::string best;
     std::size_t limit = std::max<std::size_t>(1, (word.size() + 1) / 3);
     for (const auto& candidate : candidates) {

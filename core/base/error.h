@@ -34,7 +34,8 @@ private:
 void check_internal(bool condition, const char* expectation, const char* file, int line);
 #define PERMILLE_ASSERT(condition) ::permille::check_internal(static_cast<bool>(condition), #condition, __FILE__, __LINE__)
 
-// The candidate with the fewest edits from `word` (case aside; swapped neighbours count as one), or "" when more than a third of its letters differ.
+// The candidate with the fewest edits from `word` (case aside; swapped neighbours count as one), or "" when more than a third of its
+// letters differ.
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
 
 // "a, b, c and 12 more"

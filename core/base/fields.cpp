@@ -57,9 +57,11 @@ Json checked(const Field& field, const Json& value, const std::string& where) {
             const double given = number(field, value, where);
             if (!std::isfinite(given)) fail(field, where, value.dump() + " is not a finite number", "give a number");
             if (field.min && given < *field.min)
-                fail(field, where, shown(given) + " is below the minimum " + shown(*field.min), "set " + field.name + " to " + shown(*field.min) + " or more");
+                fail(field, where, shown(given) + " is below the minimum " + shown(*field.min),
+                     "set " + field.name + " to " + shown(*field.min) + " or more");
             if (field.max && given > *field.max)
-                fail(field, where, shown(given) + " is above the maximum " + shown(*field.max), "set " + field.name + " to " + shown(*field.max) + " or less");
+                fail(field, where, shown(given) + " is above the maximum " + shown(*field.max),
+                     "set " + field.name + " to " + shown(*field.max) + " or less");
             if (field.type == FieldType::real) return given;
             if (given != std::floor(given)) fail(field, where, shown(given) + " is not a whole number", "give a whole number");
             return static_cast<std::int64_t>(given);

@@ -45,8 +45,14 @@ class Fields {
 public:
     template <class Member>
     Fields& add(std::string name, Member Config::*member, std::string help, FieldRange range = {}) {
-        Field field{std::move(name), type_of<Member>(!range.choices.empty()), Json(Config{}.*member), range.min, range.max,
-                    std::move(range.choices), std::move(range.unit), std::move(help)};
+        Field field{std::move(name),
+                    type_of<Member>(!range.choices.empty()),
+                    Json(Config{}.*member),
+                    range.min,
+                    range.max,
+                    std::move(range.choices),
+                    std::move(range.unit),
+                    std::move(help)};
         list_.push_back(std::move(field));
         set_.push_back([member](Config& config, const Json& value) { config.*member = value.template get<Member>(); });
         get_.push_back([member](const Config& config) { return Json(config.*member); });

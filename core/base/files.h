@@ -42,7 +42,8 @@ private:
 
 // Where results, corpora and downloads are kept: $PERMILLE_HOME, else $XDG_DATA_HOME/permille, else ~/.local/share/permille.
 std::filesystem::path data_home();
-// Where the shipped bases, recipes and studies are: $PERMILLE_RESOURCES, else share/permille beside the program's prefix, else the source tree.
+// Where the shipped bases, recipes and studies are: $PERMILLE_RESOURCES, else share/permille beside the program's prefix, else the source
+// tree.
 std::filesystem::path resources_folder();
 
 }  // namespace permille

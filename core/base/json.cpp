@@ -33,7 +33,8 @@ bool is_nested_too_deeply(const std::string& text) {
 
 Json parse_json(const std::string& text, const std::string& where) {
     if (is_nested_too_deeply(text))
-        throw Error(ErrorKind::file, where, "nests lists or objects more than " + std::to_string(kDeepest) + " deep", "mend the file or fetch it again");
+        throw Error(ErrorKind::file, where, "nests lists or objects more than " + std::to_string(kDeepest) + " deep",
+                    "mend the file or fetch it again");
     try {
         return Json::parse(text);
     } catch (const nlohmann::json::parse_error& error) {

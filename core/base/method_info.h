@@ -9,13 +9,13 @@
 namespace permille {
 
 struct MethodInfo {
-    std::string id;               // "lora"
-    std::string name;             // "LoRA"
-    std::string paper;            // "Hu et al. 2021, arXiv 2106.09685"
-    std::string summary;          // one line for people
-    std::vector<std::string> sites;   // the kinds of places where it can go
+    std::string id;                  // "lora"
+    std::string name;                // "LoRA"
+    std::string paper;               // "Hu et al. 2021, arXiv 2106.09685"
+    std::string summary;             // one line for people
+    std::vector<std::string> sites;  // the kinds of places where it can go
     std::vector<Field> knobs;
-    std::string size_knob;        // the knob that a budget solves; "" when the size is fixed
+    std::string size_knob;  // the knob that a budget solves; "" when the size is fixed
     bool mergeable = false;
     bool identity_at_start = false;
     double default_learning_rate = 0;

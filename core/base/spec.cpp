@@ -57,22 +57,26 @@ const Fields<DecodingSettings>& DecodingSettings::fields() {
             .add("batch_tokens", &D::batch_tokens, "source tokens times beam of one batch; changes speed and memory only",
                  {.min = 1, .unit = "tokens"})
             .add("early_stopping", &D::early_stopping,
-                 "a sentence is done: true: with as many translations as the beam; false: when no better one is likely; never: when none is possible",
+                 "a sentence is done: true: with as many translations as the beam; false: when no better one is likely; never: when none "
+                 "is possible",
                  {.choices = {"true", "false", "never"}})
             .add("min_length", &D::min_length, "shortest translation, start token included", {.min = 0, .max = 100000, .unit = "tokens"})
             .add("no_repeat_ngram_size", &D::no_repeat_ngram_size, "no n-gram of this size twice in a translation; 0: off",
                  {.min = 0, .max = 1000, .unit = "tokens"})
             .add("encoder_no_repeat_ngram_size", &D::encoder_no_repeat_ngram_size, "no n-gram of this size that is in the source; 0: off",
                  {.min = 0, .max = 1000, .unit = "tokens"})
-            .add("repetition_penalty", &D::repetition_penalty, "above 1 makes tokens that were used less likely; 1: off", {.min = 0.001, .max = 1000})
+            .add("repetition_penalty", &D::repetition_penalty, "above 1 makes tokens that were used less likely; 1: off",
+                 {.min = 0.001, .max = 1000})
             .add("encoder_repetition_penalty", &D::encoder_repetition_penalty, "above 1 makes tokens of the source more likely; 1: off",
                  {.min = 0.001, .max = 1000})
-            .add("forced_bos_token_id", &D::forced_bos_token_id, "the token after the start token; -1: the target language's, or the model's",
-                 {.min = -1})
+            .add("forced_bos_token_id", &D::forced_bos_token_id,
+                 "the token after the start token; -1: the target language's, or the model's", {.min = -1})
             .add("forced_eos_token_id", &D::forced_eos_token_id, "the token at the greatest length; -1: the model's", {.min = -1})
-            .add("bad_words_ids", &D::bad_words_ids, "token sequences that never come up, such as [[5], [17, 4]], beside those of the model")
+            .add("bad_words_ids", &D::bad_words_ids,
+                 "token sequences that never come up, such as [[5], [17, 4]], beside those of the model")
             .add("sample", &D::sample, "draw tokens at random instead of searching; the beam is not used")
-            .add("temperature", &D::temperature, "sampling: above 1 more varied, below 1 closer to the most probable", {.min = 0.001, .max = 1000})
+            .add("temperature", &D::temperature, "sampling: above 1 more varied, below 1 closer to the most probable",
+                 {.min = 0.001, .max = 1000})
             .add("top_k", &D::top_k, "sampling: only from this many most probable tokens; 0: all", {.min = 0, .unit = "tokens"})
             .add("top_p", &D::top_p, "sampling: only from the most probable tokens that together have this probability; 1: all",
                  {.min = 0.000001, .max = 1})
@@ -91,14 +95,16 @@ DecodingSettings DecodingSettings::of_model(const std::filesystem::path& folder)
     const Json file = generation_config(folder);
     const auto named = [&](const char* name) { return file.is_object() && file.contains(name) && !file[name].is_null(); };
     const std::string where = (folder / "generation_config.json").string();
-    // A file that names a beam describes a search, one that asks for sampling a sampling: what it leaves out of it is Hugging Face's default.
+    // A file that names a beam describes a search, one that asks for sampling a sampling: what it leaves out of it is Hugging Face's
+    // default.
     if (named("num_beams")) settings.early_stopping = "false";
     if (named("do_sample") && file["do_sample"] == true) settings.top_k = 50;
     const std::pair<const char*, const char*> other_names[] = {{"num_beams", "beam_size"}, {"do_sample", "sample"}};
     for (const auto& [theirs, ours] : other_names)
         if (named(theirs)) fields().apply(settings, Json{{ours, file[theirs]}}, where);
-    for (const char* name : {"length_penalty", "max_length", "early_stopping", "min_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size",
-                             "repetition_penalty", "encoder_repetition_penalty", "temperature", "top_k", "top_p"})
+    for (const char* name :
+         {"length_penalty", "max_length", "early_stopping", "min_length", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size",
+          "repetition_penalty", "encoder_repetition_penalty", "temperature", "top_k", "top_p"})
         if (named(name)) fields().apply(settings, Json{{name, file[name]}}, where);
     // New tokens do not count the start token.
     const std::pair<const char*, const char*> new_tokens[] = {{"max_new_tokens", "max_length"}, {"min_new_tokens", "min_length"}};

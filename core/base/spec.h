@@ -14,22 +14,22 @@ namespace permille {
 
 // Where and how a model runs.
 struct DeviceSettings {
-    std::string device = "auto";     // auto, cpu, cuda, cuda:N; auto takes CUDA when the machine has it
-    std::int64_t threads = 0;        // CPU threads of one job; 0: all cores
-    std::string dtype = "float32";   // of the matrix work: float32, bfloat16, float16 (CUDA only)
+    std::string device = "auto";    // auto, cpu, cuda, cuda:N; auto takes CUDA when the machine has it
+    std::int64_t threads = 0;       // CPU threads of one job; 0: all cores
+    std::string dtype = "float32";  // of the matrix work: float32, bfloat16, float16 (CUDA only)
     static const Fields<DeviceSettings>& fields();
 };
 
 struct TrainingSettings {
-    std::int64_t updates = 1000;          // optimiser steps at most
-    std::int64_t batch_tokens = 2000;     // source + target tokens of one batch, padding counted
-    std::int64_t accumulate = 1;          // batches per update
-    double learning_rate = 0;             // 0: the method's own default
-    std::string schedule = "linear";      // linear, inverse_sqrt, cosine, constant; all after a linear warm-up
+    std::int64_t updates = 1000;       // optimiser steps at most
+    std::int64_t batch_tokens = 2000;  // source + target tokens of one batch, padding counted
+    std::int64_t accumulate = 1;       // batches per update
+    double learning_rate = 0;          // 0: the method's own default
+    std::string schedule = "linear";   // linear, inverse_sqrt, cosine, constant; all after a linear warm-up
     std::int64_t warmup_updates = 50;
     double label_smoothing = 0.1;
-    double dropout = -1;                  // -1: the model's own
-    double clip_norm = 1.0;               // 0: no clipping
+    double dropout = -1;     // -1: the model's own
+    double clip_norm = 1.0;  // 0: no clipping
     double weight_decay = 0.0;
     double beta1 = 0.9, beta2 = 0.98, epsilon = 1e-6;
     std::int64_t validate_every = 200;    // updates; 0: only at the end
@@ -40,9 +40,9 @@ struct TrainingSettings {
     static const Fields<TrainingSettings>& fields();
 };
 
-// Under the names of Hugging Face's generation_config.json where it has them. What holds when several speak: what the user gave, then for a single
-// translation the model's own file (of_model), then these defaults. A study does the same for all its bases: its settings and these defaults only.
-// Lists of forbidden and forced tokens in the model's file hold in either case (core/decode/search.h).
+// Under the names of Hugging Face's generation_config.json where it has them. What holds when several speak: what the user gave, then for a
+// single translation the model's own file (of_model), then these defaults. A study does the same for all its bases: its settings and these
+// defaults only. Lists of forbidden and forced tokens in the model's file hold in either case (core/decode/search.h).
 struct DecodingSettings {
     std::int64_t beam_size = 5;
     double length_penalty = 1.0;          // score = log-probability / length^penalty, length as Hugging Face counts it
@@ -53,8 +53,8 @@ struct DecodingSettings {
     std::int64_t no_repeat_ngram_size = 0, encoder_no_repeat_ngram_size = 0;
     double repetition_penalty = 1.0, encoder_repetition_penalty = 1.0;
     std::int64_t forced_bos_token_id = -1, forced_eos_token_id = -1;  // -1: what the model and the target language ask for
-    std::string bad_words_ids;            // "[[5], [17, 4]]": beside those of the model
-    bool sample = false;                  // draw tokens instead of searching
+    std::string bad_words_ids;                                        // "[[5], [17, 4]]": beside those of the model
+    bool sample = false;                                              // draw tokens instead of searching
     double temperature = 1.0;
     std::int64_t top_k = 0;
     double top_p = 1.0;
@@ -64,26 +64,27 @@ struct DecodingSettings {
     static DecodingSettings of_model(const std::filesystem::path& folder);
 };
 
-// generation_config.json of a model folder; where there is none, config.json, which held these fields in older checkpoints; else an empty object.
+// generation_config.json of a model folder; where there is none, config.json, which held these fields in older checkpoints; else an empty
+// object.
 Json generation_config(const std::filesystem::path& folder);
 
 struct EvaluationSettings {
-    std::string metric = "bleu";          // the main figure: bleu, chrf, chrf++
-    std::string tokenize = "auto";        // BLEU tokeniser: auto (by target language), 13a, intl, char, zh, none
-    std::int64_t test_sentences = 0;      // the first of the test split; 0: all
+    std::string metric = "bleu";      // the main figure: bleu, chrf, chrf++
+    std::string tokenize = "auto";    // BLEU tokeniser: auto (by target language), 13a, intl, char, zh, none
+    std::int64_t test_sentences = 0;  // the first of the test split; 0: all
     static const Fields<EvaluationSettings>& fields();
 };
 
 // One run of a study: everything that is needed to repeat it.
 struct RunSpec {
-    std::string study;                    // name, "" for a single run
-    std::string base;                     // folder, bundled name or hub name
-    std::string corpus;                   // a named corpus of the database
+    std::string study;                             // name, "" for a single run
+    std::string base;                              // folder, bundled name or hub name
+    std::string corpus;                            // a named corpus of the database
     std::string source_language, target_language;  // as the model spells them, or their unambiguous short form
-    std::string method;                   // id of the method table, or "none": the untouched base
+    std::string method;                            // id of the method table, or "none": the untouched base
     Json method_settings = Json::object();         // knobs of the method
-    std::optional<double> budget_percent; // of the base's parameters; the method's size knob is solved from it
-    std::int64_t train_sentences = 0;     // the first of the training split; 0: all
+    std::optional<double> budget_percent;          // of the base's parameters; the method's size knob is solved from it
+    std::int64_t train_sentences = 0;              // the first of the training split; 0: all
     std::int64_t seed = 1;
     TrainingSettings training;
     DecodingSettings decoding;

@@ -41,8 +41,8 @@ std::vector<BatchPlan> cut(const std::vector<TokenPair>& pairs, const std::vecto
 
 }  // namespace
 
-std::vector<BatchPlan> plan_batches(const std::vector<TokenPair>& pairs, const std::vector<std::uint32_t>& examples, std::int64_t batch_tokens,
-                                    std::uint64_t seed) {
+std::vector<BatchPlan> plan_batches(const std::vector<TokenPair>& pairs, const std::vector<std::uint32_t>& examples,
+                                    std::int64_t batch_tokens, std::uint64_t seed) {
     SeededRandom random(seed);
     std::vector<std::uint32_t> sorted = examples;
     random.shuffle(sorted);

@@ -1,5 +1,5 @@
-// Batches of token pairs by a token budget, grouped by length, in an order that is a function of the seed: any position of the sequence can be
-// found again, so a stopped run continues where it was. Knows no torch.
+// Batches of token pairs by a token budget, grouped by length, in an order that is a function of the seed: any position of the sequence can
+// be found again, so a stopped run continues where it was. Knows no torch.
 #pragma once
 
 #include <cstdint>
@@ -20,10 +20,10 @@ using BatchPlan = std::vector<std::uint32_t>;
 // Which examples an epoch visits, in any order; empty function: all of them.
 using EpochSampler = std::function<std::vector<std::uint32_t>(std::int64_t epoch)>;
 
-// Splits examples (sorted by length, equal ones in seeded order) into batches whose padded size B*max(S) + B*max(T) is at most batch_tokens; a
-// longer single example is a batch of its own. The batches come in seeded order.
-std::vector<BatchPlan> plan_batches(const std::vector<TokenPair>& pairs, const std::vector<std::uint32_t>& examples, std::int64_t batch_tokens,
-                                    std::uint64_t seed);
+// Splits examples (sorted by length, equal ones in seeded order) into batches whose padded size B*max(S) + B*max(T) is at most
+// batch_tokens; a longer single example is a batch of its own. The batches come in seeded order.
+std::vector<BatchPlan> plan_batches(const std::vector<TokenPair>& pairs, const std::vector<std::uint32_t>& examples,
+                                    std::int64_t batch_tokens, std::uint64_t seed);
 // The same without seeds: by length, longest first. For validation and scoring.
 std::vector<BatchPlan> plan_batches_by_length(const std::vector<TokenPair>& pairs, std::int64_t batch_tokens);
 

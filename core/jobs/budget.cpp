@@ -46,7 +46,8 @@ double matrix_rate() {
         for (int i = 0; i < 5; ++i) {
             const auto started = std::chrono::steady_clock::now();
             at::mm(a, b);
-            best = std::max(best, 2.0 * 512 * 512 * 512 / std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+            best =
+                std::max(best, 2.0 * 512 * 512 * 512 / std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
         }
         return best;
     }();
@@ -82,10 +83,10 @@ double weights_bytes(const Layout& layout, const DeviceSettings& device) {
     return total;
 }
 
-// Trained values cost five float32 each: value, gradient, two moments, the best value so far. What the backward pass keeps of a token, per layer:
-// the inputs of the norms and attention, queries, keys, values, the feed-forward network's middle, attention's weights.
-double training_bytes(const BudgetAnswer& answer, const Layout& layout, const Architecture& a, bool whole_model, const TrainingSettings& training,
-                      const DeviceSettings& device) {
+// Trained values cost five float32 each: value, gradient, two moments, the best value so far. What the backward pass keeps of a token, per
+// layer: the inputs of the norms and attention, queries, keys, values, the feed-forward network's middle, attention's weights.
+double training_bytes(const BudgetAnswer& answer, const Layout& layout, const Architecture& a, bool whole_model,
+                      const TrainingSettings& training, const DeviceSettings& device) {
     const auto d = static_cast<double>(a.d_model), tokens = static_cast<double>(training.batch_tokens) / 2;
     const double weights = static_cast<double>(kSentenceTokens) * (training.dropout == 0 || a.attention_dropout == 0 ? 0 : 2);
     const double encoder = 10 * d + 2 * static_cast<double>(a.encoder_ffn) + static_cast<double>(a.encoder_heads) * weights;
@@ -101,7 +102,8 @@ double training_bytes(const BudgetAnswer& answer, const Layout& layout, const Ar
 
 // The caches of keys and values of a batch (both halves of the double buffer, all beams), and the scores of its rows.
 double inference_bytes(const Layout& layout, const Architecture& a, const DecodingSettings& decoding, const DeviceSettings& device) {
-    const auto d = static_cast<double>(a.d_model), layers = static_cast<double>(a.decoder_layers), source = static_cast<double>(kSentenceTokens);
+    const auto d = static_cast<double>(a.d_model), layers = static_cast<double>(a.decoder_layers),
+               source = static_cast<double>(kSentenceTokens);
     const double target = std::min(static_cast<double>(std::min(decoding.max_length, a.max_positions)), 1.5 * source);
     const auto beams = static_cast<double>(decoding.beam_size);
     const double sentences = std::max(1.0, static_cast<double>(decoding.batch_tokens) / (source * beams)), rows = sentences * beams;
@@ -115,7 +117,8 @@ double inference_bytes(const Layout& layout, const Architecture& a, const Decodi
 Json BudgetAnswer::to_json() const {
     Json json = {{"method", method}};
     json["requested"] = requested ? Json(*requested) : Json(nullptr);
-    json["reachable"] = {{"min_percent", min_percent ? Json(*min_percent) : Json(nullptr)}, {"max_percent", max_percent ? Json(*max_percent) : Json(nullptr)}};
+    json["reachable"] = {{"min_percent", min_percent ? Json(*min_percent) : Json(nullptr)},
+                         {"max_percent", max_percent ? Json(*max_percent) : Json(nullptr)}};
     json["solved"] = solved ? *solved : Json(nullptr);
     json["trainable"] = trainable;
     json["stored"] = stored;
@@ -161,7 +164,8 @@ BudgetAnswer solve_budget(const std::string& model, const std::string& method_id
         if (wanted) {
             const double target = *wanted / 100.0 * base_count;
             if (*wanted < *answer.min_percent * 0.999999 || *wanted > *answer.max_percent * 1.000001) {
-                answer.reason = method.info().name + " reaches " + percent(*answer.min_percent) + " to " + percent(*answer.max_percent) + " of this base";
+                answer.reason = method.info().name + " reaches " + percent(*answer.min_percent) + " to " + percent(*answer.max_percent) +
+                                " of this base";
                 return answer;
             }
             while (low < high) {  // the count grows with the knob: the first size at or above the target
@@ -181,7 +185,8 @@ BudgetAnswer solve_budget(const std::string& model, const std::string& method_id
     answer.percent_total = 100.0 * static_cast<double>(total.trainable) / (base_count + static_cast<double>(total.added));
     const bool whole_model = total.trainable > layout.parameter_count() / 2;
     estimate_time(answer, layout, description.architecture, whole_model, training);
-    answer.peak_memory_bytes = static_cast<std::int64_t>(training_bytes(answer, layout, description.architecture, whole_model, training, device));
+    answer.peak_memory_bytes =
+        static_cast<std::int64_t>(training_bytes(answer, layout, description.architecture, whole_model, training, device));
     return answer;
 }
 
@@ -197,7 +202,8 @@ Json MemoryNeeds::to_json() const {
             {"training_bytes", training}};
 }
 
-MemoryNeeds memory_needs(const std::string& model, const TrainingSettings& training, const DecodingSettings& decoding, const DeviceSettings& device) {
+MemoryNeeds memory_needs(const std::string& model, const TrainingSettings& training, const DecodingSettings& decoding,
+                         const DeviceSettings& device) {
     const ModelDescription description = describe_model(find_model(model));
     MemoryNeeds needs{device.dtype,
                       static_cast<std::int64_t>(weights_bytes(description.layout, device)),

@@ -12,28 +12,30 @@ namespace permille {
 
 struct BudgetAnswer {
     std::string method;
-    std::optional<double> requested;    // percent of the base; empty: the size was given
+    std::optional<double> requested;                 // percent of the base; empty: the size was given
     std::optional<double> min_percent, max_percent;  // reachable by this method on this base
-    std::optional<Json> solved;         // all knobs, the solved one included; empty when out of reach
+    std::optional<Json> solved;                      // all knobs, the solved one included; empty when out of reach
     std::int64_t trainable = 0, stored = 0, added = 0;
-    double percent_base = 0;            // 100 trainable / P_base
-    double percent_total = 0;           // 100 trainable / (P_base + added), as Hugging Face PEFT prints it
-    std::int64_t peak_memory_bytes = 0; // estimate for training on the CPU with the given settings
+    double percent_base = 0;              // 100 trainable / P_base
+    double percent_total = 0;             // 100 trainable / (P_base + added), as Hugging Face PEFT prints it
+    std::int64_t peak_memory_bytes = 0;   // estimate for training on the CPU with the given settings
     double seconds_per_1000_updates = 0;  // estimate from this machine's own measured matrix rate
-    std::string reason;                 // why nothing was solved
+    std::string reason;                   // why nothing was solved
     Json to_json() const;
 };
 
-// The nearest reachable size to the budget; out of the reachable range nothing is solved and the reason names the range. Without a budget the
-// settings are taken as they are. Methods without a size knob ignore the budget when it is not given and otherwise are refused unless it is met.
+// The nearest reachable size to the budget; out of the reachable range nothing is solved and the reason names the range. Without a budget
+// the settings are taken as they are. Methods without a size knob ignore the budget when it is not given and otherwise are refused unless
+// it is met.
 BudgetAnswer solve_budget(const std::string& model, const std::string& method, const Json& settings, std::optional<double> percent,
                           const TrainingSettings& training = {}, const DeviceSettings& device = {});
 
-// What one process needs at its peak on the CPU, in bytes, program and libraries counted. Estimates: tests/bench/memory.cpp holds them against the
-// measured peak and fails beyond a factor of kMemoryFactor. Sentences are taken to be kSentenceTokens long, translations half as long again.
+// What one process needs at its peak on the CPU, in bytes, program and libraries counted. Estimates: tests/bench/memory.cpp holds them
+// against the measured peak and fails beyond a factor of kMemoryFactor. Sentences are taken to be kSentenceTokens long, translations half
+// as long again.
 struct MemoryNeeds {
-    std::string dtype;                 // of the matrix work
-    std::int64_t weights_bytes = 0;    // of the base; mapped from the file when it holds this type, and then shared between processes
+    std::string dtype;               // of the matrix work
+    std::int64_t weights_bytes = 0;  // of the base; mapped from the file when it holds this type, and then shared between processes
     std::int64_t inference_bytes = 0;
     std::int64_t beam_size = 0, decoding_tokens = 0, training_tokens = 0;  // of a batch, as the settings say
     std::vector<std::pair<std::string, std::int64_t>> training_bytes;      // by method, with its default settings

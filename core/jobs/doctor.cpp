@@ -31,11 +31,14 @@ Json doctor_report() {
     Json report;
     report["versions"] = program_versions();
     const auto pages = static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)), size = static_cast<std::int64_t>(sysconf(_SC_PAGE_SIZE));
-    report["cpu"] = {{"processor", processor()}, {"cores", std::thread::hardware_concurrency()}, {"capability", at::get_cpu_capability()},
+    report["cpu"] = {{"processor", processor()},
+                     {"cores", std::thread::hardware_concurrency()},
+                     {"capability", at::get_cpu_capability()},
                      {"memory_bytes", pages * size}};
     Json cuda = Json::array();
     if (parse_device("auto").is_cuda())
-        for (c10::DeviceIndex i = 0; i < at::globalContext().getAcceleratorHooksInterface().deviceCount(); ++i) cuda.push_back("cuda:" + std::to_string(i));
+        for (c10::DeviceIndex i = 0; i < at::globalContext().getAcceleratorHooksInterface().deviceCount(); ++i)
+            cuda.push_back("cuda:" + std::to_string(i));
     report["cuda"] = cuda;
     if (cuda.empty()) missing.push_back("a CUDA device (training runs on the CPU; set up with --cuda where there is one)");
     report["data_folder"] = data_home().string();

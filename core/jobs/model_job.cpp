@@ -48,7 +48,8 @@ fs::path find_folder(const std::string& model, const EventSink& sink, const std:
                 if (downloaded.empty()) throw Stopped{};
                 return downloaded;
             } catch (const Error& error) {
-                if (!description_will_do || error.kind() != ErrorKind::network || cached.empty() || !fs::exists(cached / "config.json")) throw;
+                if (!description_will_do || error.kind() != ErrorKind::network || cached.empty() || !fs::exists(cached / "config.json"))
+                    throw;
                 log_to(sink, std::string(error.what()) + "; this is what the cache says");
                 return cached;
             }
@@ -56,7 +57,8 @@ fs::path find_folder(const std::string& model, const EventSink& sink, const std:
     }
     std::vector<std::string> names;
     for (const auto& base : bundled_bases()) names.push_back(base.name);
-    throw Error(ErrorKind::file, model, "is neither a model folder, nor a bundled base, nor a model in the Hugging Face cache (" + hub.cache.string() + ")",
+    throw Error(ErrorKind::file, model,
+                "is neither a model folder, nor a bundled base, nor a model in the Hugging Face cache (" + hub.cache.string() + ")",
                 (names.empty() ? "give a folder with config.json and model.safetensors" : "bundled are " + list_some(names)) +
                     "; a model on the hub is named OWNER/NAME");
 }
@@ -89,8 +91,18 @@ ModelInfo model_info(const std::string& model, const EventSink& sink, const std:
     const fs::path folder = find_folder(model, sink, stop, true);
     const ModelDescription description = describe_model(folder);
     const Architecture& a = description.architecture;
-    ModelInfo info{a.model_type,    a.d_model,     a.encoder_layers, a.decoder_layers, a.encoder_heads,
-                   a.decoder_heads, a.encoder_ffn, a.decoder_ffn,    a.vocab_size,     description.layout.parameter_count(), {}, folder};
+    ModelInfo info{a.model_type,
+                   a.d_model,
+                   a.encoder_layers,
+                   a.decoder_layers,
+                   a.encoder_heads,
+                   a.decoder_heads,
+                   a.encoder_ffn,
+                   a.decoder_ffn,
+                   a.vocab_size,
+                   description.layout.parameter_count(),
+                   {},
+                   folder};
     if (fs::exists(folder / "sentencepiece.bpe.model") || fs::exists(folder / "tokenizer_config.json")) {
         const auto tokenizer = load_tokenizer(folder);
         for (const auto& language : tokenizer->languages()) info.languages.push_back(language.code);
@@ -99,9 +111,12 @@ ModelInfo model_info(const std::string& model, const EventSink& sink, const std:
 }
 
 Json ModelInfo::to_json() const {
-    return Json{{"model_type", model_type},       {"d_model", d_model},         {"encoder_layers", encoder_layers}, {"decoder_layers", decoder_layers},
-                {"encoder_heads", encoder_heads}, {"decoder_heads", decoder_heads}, {"encoder_ffn", encoder_ffn},   {"decoder_ffn", decoder_ffn},
-                {"vocab_size", vocab_size},       {"parameters", parameters},   {"languages", languages},           {"folder", folder.string()}};
+    return Json{{"model_type", model_type},         {"d_model", d_model},
+                {"encoder_layers", encoder_layers}, {"decoder_layers", decoder_layers},
+                {"encoder_heads", encoder_heads},   {"decoder_heads", decoder_heads},
+                {"encoder_ffn", encoder_ffn},       {"decoder_ffn", decoder_ffn},
+                {"vocab_size", vocab_size},         {"parameters", parameters},
+                {"languages", languages},           {"folder", folder.string()}};
 }
 
 struct TextCodec::State {
@@ -136,8 +151,9 @@ void use_threads(const DeviceSettings& settings) {
 }
 
 std::vector<Translation> translate_lines(const OpenModel& model, const Attachment* attachment, const std::vector<std::string>& lines,
-                                         const std::string& source_language, const std::string& target_language, const DecodingSettings& settings,
-                                         std::int64_t n_best, const EventSink& sink, std::stop_token stop) {
+                                         const std::string& source_language, const std::string& target_language,
+                                         const DecodingSettings& settings, std::int64_t n_best, const EventSink& sink,
+                                         std::stop_token stop) {
     const Tokenizer& tokenizer = *model.tokenizer;
     const ModelLanguage &source = tokenizer.source_language(source_language), &target = tokenizer.target_language(target_language);
     SearchSettings search = search_settings(settings, generation_config(model.base->folder), model.base->network->architecture());
@@ -162,7 +178,8 @@ std::vector<Translation> translate_lines(const OpenModel& model, const Attachmen
     const auto progress = [&](std::int64_t done) {
         if (!sink) return;
         const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-        sink({Event::Kind::progress, "translating", done, total, 0, elapsed / static_cast<double>(done) * static_cast<double>(total - done)});
+        sink({Event::Kind::progress, "translating", done, total, 0,
+              elapsed / static_cast<double>(done) * static_cast<double>(total - done)});
     };
     const auto found = (settings.sample ? sample : beam_search)(*model.base->network, attachment, sources, search, stop, progress);
     std::vector<Translation> translations(lines.size());
@@ -183,7 +200,8 @@ struct ModelSession::State {
     const Attachment* attachment() const { return adapter ? adapter->attachment.get() : nullptr; }
 };
 
-ModelSession::ModelSession(const std::string& model, const std::optional<fs::path>& adapter, const DeviceSettings& device, const EventSink& sink)
+ModelSession::ModelSession(const std::string& model, const std::optional<fs::path>& adapter, const DeviceSettings& device,
+                           const EventSink& sink)
     : state_(std::make_unique<State>()) {
     state_->model = open_model(model, device, sink);
     if (adapter) state_->adapter = load_adapter(*adapter, *state_->model.base);
@@ -200,8 +218,9 @@ std::vector<Translation> ModelSession::translate(const std::vector<std::string>&
     }
 }
 
-std::vector<ScoredPair> ModelSession::score(const std::vector<std::pair<std::string, std::string>>& pairs, const std::string& source_language,
-                                            const std::string& target_language, std::int64_t batch_tokens) const {
+std::vector<ScoredPair> ModelSession::score(const std::vector<std::pair<std::string, std::string>>& pairs,
+                                            const std::string& source_language, const std::string& target_language,
+                                            std::int64_t batch_tokens) const {
     const Tokenizer& tokenizer = *state_->model.tokenizer;
     const ModelLanguage &source = tokenizer.source_language(source_language), &target = tokenizer.target_language(target_language);
     std::vector<TokenPair> encoded;
@@ -216,7 +235,8 @@ std::vector<ScoredPair> ModelSession::score(const std::vector<std::pair<std::str
     for (const BatchPlan& plan : plan_batches_by_length(encoded, batch_tokens)) {
         const TensorBatch batch = collate(encoded, plan, network.architecture(), network.device());
         const at::Tensor states = network.decode(forward, batch.source, network.encode(forward, batch.source), batch.target);
-        const at::Tensor log_p = label_log_probabilities(states, network.output_weight(forward), network.logits_bias(), batch.labels).to(at::kCPU);
+        const at::Tensor log_p =
+            label_log_probabilities(states, network.output_weight(forward), network.logits_bias(), batch.labels).to(at::kCPU);
         std::int64_t row = 0;
         for (const auto index : plan) {
             const auto tokens = static_cast<std::int64_t>(encoded[index].labels.size());

@@ -1,4 +1,5 @@
-// What can be asked of a model without training it: facts, token ids, scores, translations. Torch-free face for the command line and the window.
+// What can be asked of a model without training it: facts, token ids, scores, translations. Torch-free face for the command line and the
+// window.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +19,12 @@ namespace permille {
 
 struct ModelInfo {
     std::string model_type;
-    std::int64_t d_model = 0, encoder_layers = 0, decoder_layers = 0, encoder_heads = 0, decoder_heads = 0, encoder_ffn = 0, decoder_ffn = 0;
+    std::int64_t d_model = 0, encoder_layers = 0, decoder_layers = 0, encoder_heads = 0, decoder_heads = 0, encoder_ffn = 0,
+                 decoder_ffn = 0;
     std::int64_t vocab_size = 0, parameters = 0;
     std::vector<std::string> languages;  // empty when the folder has no tokenizer files
     std::filesystem::path folder;
-    Json to_json() const;                // as the page of the command line says
+    Json to_json() const;  // as the page of the command line says
 };
 
 struct BundledBase {
@@ -30,8 +32,9 @@ struct BundledBase {
     std::filesystem::path folder;
 };
 
-// The folder of MODEL: a path, the name of a bundled base, or OWNER/NAME[@REVISION] on the hub, from the Hugging Face cache when it is whole there and
-// downloaded otherwise (core/jobs/hub.h). Throws Error(file) that lists where it looked, Error(network), and Stopped (core/decode/beam.h) when stopped.
+// The folder of MODEL: a path, the name of a bundled base, or OWNER/NAME[@REVISION] on the hub, from the Hugging Face cache when it is
+// whole there and downloaded otherwise (core/jobs/hub.h). Throws Error(file) that lists where it looked, Error(network), and Stopped
+// (core/decode/beam.h) when stopped.
 std::filesystem::path find_model(const std::string& model, const EventSink& sink = {}, const std::stop_token& stop = {});
 // Whether find_model() would ask the hub for it.
 bool must_download(const std::string& model);
@@ -46,8 +49,8 @@ struct ScoredPair {
 
 struct Translation {
     std::string text;
-    std::vector<std::int64_t> ids;  // the whole generated sequence, start token included
-    double score = 0;               // log-probability / length^penalty
+    std::vector<std::int64_t> ids;          // the whole generated sequence, start token included
+    double score = 0;                       // log-probability / length^penalty
     std::vector<Translation> alternatives;  // with n_best > 1: the n best, this one first
 };
 
@@ -72,9 +75,9 @@ public:
     ~ModelSession();
 
     // In the order of the input. Translation stops early (returning what is done) when asked to.
-    std::vector<Translation> translate(const std::vector<std::string>& lines, const std::string& source_language, const std::string& target_language,
-                                       const DecodingSettings& settings, std::int64_t n_best = 1, const EventSink& sink = {},
-                                       std::stop_token stop = {}) const;
+    std::vector<Translation> translate(const std::vector<std::string>& lines, const std::string& source_language,
+                                       const std::string& target_language, const DecodingSettings& settings, std::int64_t n_best = 1,
+                                       const EventSink& sink = {}, std::stop_token stop = {}) const;
     std::vector<ScoredPair> score(const std::vector<std::pair<std::string, std::string>>& pairs, const std::string& source_language,
                                   const std::string& target_language, std::int64_t batch_tokens = 4000) const;
 
@@ -86,7 +89,8 @@ private:
 // What an adapter folder holds, for `permille adapter show`.
 Json adapter_info(const std::filesystem::path& folder);
 
-// What this machine offers: program, devices, memory, libraries with versions, data folder, bundled bases; `missing` lists what is not there.
+// What this machine offers: program, devices, memory, libraries with versions, data folder, bundled bases; `missing` lists what is not
+// there.
 Json doctor_report();
 
 }  // namespace permille

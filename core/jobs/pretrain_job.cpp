@@ -29,15 +29,16 @@ struct ModelSettings {
     std::int64_t d_model = 256, encoder_layers = 4, decoder_layers = 3, heads = 4, ffn = 1024, max_positions = 256;
     double dropout = 0.1, attention_dropout = 0.0;
     static const Fields<ModelSettings>& fields() {
-        static const auto list = Fields<ModelSettings>()
-                                     .add("d_model", &ModelSettings::d_model, "model width", {.min = 8, .max = 8192})
-                                     .add("encoder_layers", &ModelSettings::encoder_layers, "encoder layers", {.min = 1, .max = 100})
-                                     .add("decoder_layers", &ModelSettings::decoder_layers, "decoder layers", {.min = 1, .max = 100})
-                                     .add("heads", &ModelSettings::heads, "attention heads", {.min = 1, .max = 256})
-                                     .add("ffn", &ModelSettings::ffn, "width of the feed-forward blocks", {.min = 8, .max = 65536})
-                                     .add("max_positions", &ModelSettings::max_positions, "longest sequence in tokens", {.min = 16, .max = 4096})
-                                     .add("dropout", &ModelSettings::dropout, "dropout written into config.json", {.min = 0, .max = 0.9})
-                                     .add("attention_dropout", &ModelSettings::attention_dropout, "dropout of attention weights", {.min = 0, .max = 0.9});
+        static const auto list =
+            Fields<ModelSettings>()
+                .add("d_model", &ModelSettings::d_model, "model width", {.min = 8, .max = 8192})
+                .add("encoder_layers", &ModelSettings::encoder_layers, "encoder layers", {.min = 1, .max = 100})
+                .add("decoder_layers", &ModelSettings::decoder_layers, "decoder layers", {.min = 1, .max = 100})
+                .add("heads", &ModelSettings::heads, "attention heads", {.min = 1, .max = 256})
+                .add("ffn", &ModelSettings::ffn, "width of the feed-forward blocks", {.min = 8, .max = 65536})
+                .add("max_positions", &ModelSettings::max_positions, "longest sequence in tokens", {.min = 16, .max = 4096})
+                .add("dropout", &ModelSettings::dropout, "dropout written into config.json", {.min = 0, .max = 0.9})
+                .add("attention_dropout", &ModelSettings::attention_dropout, "dropout of attention weights", {.min = 0, .max = 0.9});
         return list;
     }
 };
@@ -54,7 +55,7 @@ struct PretrainRecipe {
     std::int64_t vocabulary_sentences = 1000000;  // over all languages
     ModelSettings model;
     std::vector<Direction> directions;
-    double temperature = 1.5;          // share of a direction ~ (sentences)^(1/temperature)
+    double temperature = 1.5;  // share of a direction ~ (sentences)^(1/temperature)
     std::int64_t epoch_examples = 200000;
     TrainingSettings training;
     std::int64_t seed = 1;
@@ -80,20 +81,21 @@ PretrainRecipe read_pretrain_recipe(const fs::path& file) {
     try {
         json = to_json(YAML::Load(read_text(file)));
     } catch (const YAML::Exception& error) {
-        throw Error(ErrorKind::config, where + ":" + std::to_string(error.mark.line + 1) + ":" + std::to_string(error.mark.column + 1), error.msg,
-                    "mend the recipe");
+        throw Error(ErrorKind::config, where + ":" + std::to_string(error.mark.line + 1) + ":" + std::to_string(error.mark.column + 1),
+                    error.msg, "mend the recipe");
     }
     struct Top {
         std::string pretrain;
         double temperature = 1.5;
         std::int64_t vocabulary_sentences = 1000000, epoch_examples = 200000, seed = 1;
     };
-    static const auto top_fields = Fields<Top>()
-                                       .add("pretrain", &Top::pretrain, "name of the base")
-                                       .add("temperature", &Top::temperature, "sampling temperature", {.min = 1, .max = 100})
-                                       .add("vocabulary_sentences", &Top::vocabulary_sentences, "lines the vocabulary is trained on", {.min = 100})
-                                       .add("epoch_examples", &Top::epoch_examples, "examples drawn per epoch", {.min = 1})
-                                       .add("seed", &Top::seed, "seed", {.min = 0});
+    static const auto top_fields =
+        Fields<Top>()
+            .add("pretrain", &Top::pretrain, "name of the base")
+            .add("temperature", &Top::temperature, "sampling temperature", {.min = 1, .max = 100})
+            .add("vocabulary_sentences", &Top::vocabulary_sentences, "lines the vocabulary is trained on", {.min = 100})
+            .add("epoch_examples", &Top::epoch_examples, "examples drawn per epoch", {.min = 1})
+            .add("seed", &Top::seed, "seed", {.min = 0});
     PretrainRecipe recipe;
     if (!json.is_object()) throw Error(ErrorKind::config, where, "is not a recipe", "see resources/recipes/permille-small.yaml");
     Json top = Json::object();
@@ -116,12 +118,12 @@ PretrainRecipe read_pretrain_recipe(const fs::path& file) {
                 const Entry entry = entry_fields.parse(value[i], where + "/directions/" + std::to_string(i));
                 recipe.directions.push_back({entry.corpus, entry.source, entry.target, entry.weight});
             }
-        } else
-            top[key] = value;
+        } else top[key] = value;
     }
     const Top values = top_fields.parse(top, where);
     if (values.pretrain.empty()) throw Error(ErrorKind::config, where + "/pretrain", "missing", "give the base a name");
-    if (recipe.directions.empty()) throw Error(ErrorKind::config, where + "/directions", "empty", "name at least one corpus with source and target");
+    if (recipe.directions.empty())
+        throw Error(ErrorKind::config, where + "/directions", "empty", "name at least one corpus with source and target");
     recipe.name = values.pretrain;
     recipe.temperature = values.temperature;
     recipe.vocabulary_sentences = values.vocabulary_sentences;
@@ -134,7 +136,8 @@ PretrainRecipe read_pretrain_recipe(const fs::path& file) {
 void make_vocabulary(const PretrainRecipe& recipe, const std::map<std::string, std::vector<std::string>>& texts, const fs::path& file) {
     std::vector<std::string> lines;
     const auto share = static_cast<std::size_t>(recipe.vocabulary_sentences) / texts.size();
-    for (const auto& [language, all] : texts) lines.insert(lines.end(), all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(share, all.size())));
+    for (const auto& [language, all] : texts)
+        lines.insert(lines.end(), all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(share, all.size())));
     train_vocabulary(lines, recipe.vocabulary, file);
 }
 
@@ -163,7 +166,8 @@ std::vector<at::Tensor> initial_weights(const Layout& layout, std::int64_t d_mod
 }  // namespace
 
 Json PretrainReport::to_json() const {
-    return Json{{"folder", folder}, {"parameters", parameters}, {"updates", updates}, {"train_loss", train_loss}, {"seconds", seconds}, {"stopped", stopped}};
+    return Json{{"folder", folder},         {"parameters", parameters}, {"updates", updates},
+                {"train_loss", train_loss}, {"seconds", seconds},       {"stopped", stopped}};
 }
 
 PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const fs::path& output, const DeviceSettings& device_settings,
@@ -181,12 +185,14 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
     std::map<std::string, std::vector<std::string>> by_language;
     for (const Direction& direction : recipe.directions) {
         const Corpus corpus = Corpus::load(corpus_folder(data_home(), direction.corpus), false);
-        Text text{corpus.rows(Split::train, direction.source, direction.target), corpus.rows(Split::valid, direction.source, direction.target, 200)};
+        Text text{corpus.rows(Split::train, direction.source, direction.target),
+                  corpus.rows(Split::valid, direction.source, direction.target, 200)};
         for (const Row& row : text.train) {
             by_language[direction.source].push_back(row.source);
             by_language[direction.target].push_back(row.target);
         }
-        log_to(sink, direction.corpus + " " + direction.source + "-" + direction.target + ": " + std::to_string(text.train.size()) + " pairs");
+        log_to(sink,
+               direction.corpus + " " + direction.source + "-" + direction.target + ": " + std::to_string(text.train.size()) + " pairs");
         texts.push_back(std::move(text));
     }
     const fs::path folder = work / "tokenizer";
@@ -225,7 +231,8 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
     std::vector<TokenPair> train, valid;
     std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges;  // of `train`, by direction
     for (std::size_t d = 0; d < texts.size(); ++d) {
-        const ModelLanguage &source = tokenizer->language(recipe.directions[d].source), &target = tokenizer->language(recipe.directions[d].target);
+        const ModelLanguage &source = tokenizer->language(recipe.directions[d].source),
+                            &target = tokenizer->language(recipe.directions[d].target);
         const auto encode = [&](const Row& row) {
             const auto from = tokenizer->encode_source(row.source, source), to = tokenizer->encode_target(row.target, target);
             return TokenPair{{from.begin(), from.end()}, {to.begin(), to.end()}};
@@ -240,7 +247,8 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
     // Each epoch draws examples by direction in proportion to size^(1/T), walking through a shuffled order of the direction's pairs.
     std::vector<double> shares;
     for (std::size_t d = 0; d < ranges.size(); ++d)
-        shares.push_back(recipe.directions[d].weight * std::pow(static_cast<double>(ranges[d].second - ranges[d].first), 1.0 / recipe.temperature));
+        shares.push_back(recipe.directions[d].weight *
+                         std::pow(static_cast<double>(ranges[d].second - ranges[d].first), 1.0 / recipe.temperature));
     const double total = std::accumulate(shares.begin(), shares.end(), 0.0);
     const EpochSampler sampler = [&](std::int64_t epoch) {
         std::vector<std::uint32_t> drawn;
@@ -268,7 +276,8 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
         weights[i] = weights[i].to(device, role == ParameterRole::matrix || role == ParameterRole::embedding ? compute : at::kFloat);
     }
     const Seq2Seq start(a, std::move(weights), {}, compute);
-    Attached attached = attach_method(find_method_by_id("full", "pretrain"), start, Json::object(), static_cast<std::uint64_t>(recipe.seed));
+    Attached attached =
+        attach_method(find_method_by_id("full", "pretrain"), start, Json::object(), static_cast<std::uint64_t>(recipe.seed));
 
     // The schedule runs over all updates of the recipe, wherever this call stops.
     TrainerHooks hooks;
@@ -281,8 +290,9 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
         if (stop.stop_requested() || (updates_limit > 0 && event.step - first_update >= updates_limit)) limit.request_stop();
     };
     const std::stop_callback forward(stop, [&] { limit.request_stop(); });
-    Trainer trainer(start, attached, train, valid, recipe.training, recipe.training.learning_rate > 0 ? recipe.training.learning_rate : 1e-3,
-                    static_cast<std::uint64_t>(recipe.seed), work / "checkpoint.safetensors", hooks, sampler);
+    Trainer trainer(start, attached, train, valid, recipe.training,
+                    recipe.training.learning_rate > 0 ? recipe.training.learning_rate : 1e-3, static_cast<std::uint64_t>(recipe.seed),
+                    work / "checkpoint.safetensors", hooks, sampler);
     if (trainer.resume()) log_to(sink, "continuing from the checkpoint in " + work.string());
     const TrainingResult result = trainer.run(limit.get_token());
 

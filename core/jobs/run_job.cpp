@@ -11,18 +11,19 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/data/corpus.h"
 #include "core/decode/beam.h"
 #include "core/jobs/budget.h"
 #include "core/jobs/train_job.h"
 #include "core/metrics/metrics.h"
 #include "core/peft/adapter_file.h"
-#include "core/data/corpus.h"
-#include "core/base/files.h"
 
 namespace permille {
 namespace fs = std::filesystem;
 
-std::vector<TokenPair> tokenise(const Tokenizer& tokenizer, const std::vector<Row>& rows, const std::string& source, const std::string& target) {
+std::vector<TokenPair> tokenise(const Tokenizer& tokenizer, const std::vector<Row>& rows, const std::string& source,
+                                const std::string& target) {
     const ModelLanguage &from = tokenizer.source_language(source), &to = tokenizer.target_language(target);
     std::vector<TokenPair> pairs;
     pairs.reserve(rows.size());
@@ -79,9 +80,7 @@ void reset_peak_memory() {
     file << "5";
 }
 
-Json program_versions() {
-    return Json{{"permille", PERMILLE_VERSION}, {"libtorch", TORCH_VERSION}, {"sqlite", sqlite3_libversion()}};
-}
+Json program_versions() { return Json{{"permille", PERMILLE_VERSION}, {"libtorch", TORCH_VERSION}, {"sqlite", sqlite3_libversion()}}; }
 
 std::string describe_device(const OpenModel& model) {
     const at::Device device = model.base->network->device();
@@ -91,8 +90,13 @@ std::string describe_device(const OpenModel& model) {
 }
 
 Json TrainReport::to_json() const {
-    Json json = {{"adapter", adapter},       {"settings", settings},       {"trainable", trainable}, {"percent_base", percent_base},
-                 {"updates", updates},       {"best_step", best_step},     {"best_valid_loss", best_valid_loss}};
+    Json json = {{"adapter", adapter},
+                 {"settings", settings},
+                 {"trainable", trainable},
+                 {"percent_base", percent_base},
+                 {"updates", updates},
+                 {"best_step", best_step},
+                 {"best_valid_loss", best_valid_loss}};
     json["best_valid_bleu"] = best_valid_bleu ? Json(*best_valid_bleu) : Json(nullptr);
     json["seconds"] = seconds;
     json["tokens_per_second"] = tokens_per_second;
@@ -117,10 +121,12 @@ std::vector<Row> read_rows(const fs::path& texts, Split split, const std::string
         Row row{line.substr(0, tab), line.substr(tab + 1)};
         row.target = row.target.substr(0, row.target.find('\t'));
         if (row.source.empty() || row.target.empty())
-            throw Error(ErrorKind::file, texts.string() + ":" + std::to_string(number), "has an empty side", "remove the line, or import the file with 'permille data import'");
+            throw Error(ErrorKind::file, texts.string() + ":" + std::to_string(number), "has an empty side",
+                        "remove the line, or import the file with 'permille data import'");
         rows.push_back(std::move(row));
     }
-    if (rows.empty()) throw Error(ErrorKind::file, texts.string(), "holds no sentence pairs", "give a file with lines of source, tab, target");
+    if (rows.empty())
+        throw Error(ErrorKind::file, texts.string(), "holds no sentence pairs", "give a file with lines of source, tab, target");
     return rows;
 }
 
@@ -139,12 +145,15 @@ TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, st
         return nothing;
     }
     const TunedMethod tuned = tune_method(request.base, request.method, request.method_settings, request.budget_percent, request.training);
-    const auto train_rows = read_rows(request.train_texts, Split::train, request.source_language, request.target_language, request.train_sentences);
-    const auto valid_rows = read_rows(request.valid_texts, Split::valid, request.source_language, request.target_language, request.training.valid_sentences);
+    const auto train_rows =
+        read_rows(request.train_texts, Split::train, request.source_language, request.target_language, request.train_sentences);
+    const auto valid_rows =
+        read_rows(request.valid_texts, Split::valid, request.source_language, request.target_language, request.training.valid_sentences);
     const auto train = tokenise(*model.tokenizer, train_rows, request.source_language, request.target_language);
     const auto valid = tokenise(*model.tokenizer, valid_rows, request.source_language, request.target_language);
     const Seq2Seq& network = *model.base->network;
-    Attached attached = attach_method(find_method_by_id(request.method, "--method"), network, tuned.settings, static_cast<std::uint64_t>(request.seed));
+    Attached attached =
+        attach_method(find_method_by_id(request.method, "--method"), network, tuned.settings, static_cast<std::uint64_t>(request.seed));
     log_to(sink, std::to_string(attached.trainable()) + " trainable parameters, " + std::to_string(train.size()) + " training pairs");
 
     reset_peak_memory();
@@ -152,7 +161,8 @@ TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, st
     hooks.sink = sink;
     hooks.bleu = validation_bleu(model, attached, valid_rows, request.source_language, request.target_language, stop);
     const fs::path checkpoint = request.output / "checkpoint.safetensors";
-    Trainer trainer(network, attached, train, valid, request.training, tuned.learning_rate, static_cast<std::uint64_t>(request.seed), checkpoint, hooks);
+    Trainer trainer(network, attached, train, valid, request.training, tuned.learning_rate, static_cast<std::uint64_t>(request.seed),
+                    checkpoint, hooks);
     if (request.resume && trainer.resume()) log_to(sink, "continuing from " + checkpoint.string());
     const TrainingResult result = trainer.run(stop);
 

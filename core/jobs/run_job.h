@@ -17,11 +17,12 @@
 namespace permille {
 
 // Rows as token pairs; texts longer than the model reads are cut, its special tokens kept.
-std::vector<TokenPair> tokenise(const Tokenizer& tokenizer, const std::vector<Row>& rows, const std::string& source, const std::string& target);
+std::vector<TokenPair> tokenise(const Tokenizer& tokenizer, const std::vector<Row>& rows, const std::string& source,
+                                const std::string& target);
 
 struct TunedMethod {
-    Json settings;              // complete, size knob solved
-    double learning_rate = 0;   // the method's default unless the training settings say otherwise
+    Json settings;             // complete, size knob solved
+    double learning_rate = 0;  // the method's default unless the training settings say otherwise
 };
 // Throws Error(config) with the reachable range when the budget is out of reach.
 TunedMethod tune_method(const std::string& model, const std::string& method, const Json& settings, std::optional<double> budget_percent,

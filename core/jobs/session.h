@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "core/base/events.h"
-#include "core/jobs/model_job.h"
 #include "core/base/spec.h"
+#include "core/jobs/model_job.h"
 #include "core/models/base_model.h"
 #include "core/text/tokenizer.h"
 
@@ -21,14 +21,16 @@ struct OpenModel {
 };
 
 // Downloads the model when it has to. Throws Stopped when asked to stop.
-OpenModel open_model(const std::string& model, const DeviceSettings& settings, const EventSink& sink = {}, const std::stop_token& stop = {});
+OpenModel open_model(const std::string& model, const DeviceSettings& settings, const EventSink& sink = {},
+                     const std::stop_token& stop = {});
 
 // Sets this thread's share of the cores for torch's parallel loops (OpenMP counts per calling thread).
 void use_threads(const DeviceSettings& settings);
 
 // Lines without text give empty translations. Throws Stopped when asked to stop, Error naming the line when one is not UTF-8.
 std::vector<Translation> translate_lines(const OpenModel& model, const Attachment* attachment, const std::vector<std::string>& lines,
-                                         const std::string& source_language, const std::string& target_language, const DecodingSettings& settings,
-                                         std::int64_t n_best, const EventSink& sink, std::stop_token stop);
+                                         const std::string& source_language, const std::string& target_language,
+                                         const DecodingSettings& settings, std::int64_t n_best, const EventSink& sink,
+                                         std::stop_token stop);
 
 }  // namespace permille

@@ -58,11 +58,12 @@ std::string submit_to_slurm(const SlurmJob& job) {
     for (const auto& word : job.command) command += (command.empty() ? "" : " ") + quoted(word);
     const std::string name = safe(job.study);
     const auto script = job.folder / (name + ".sbatch");
-    write_text(script, "#!/bin/bash\n#SBATCH --job-name=permille-" + name + "\n#SBATCH --array=1-" + std::to_string(job.tasks) +
-                           "\n#SBATCH --output=" + (job.folder / (name + "-%A_%a.log")).string() +
-                           "\n# Two minutes before the time limit the task saves its run; the next task, or the same command again, continues it.\n"
-                           "#SBATCH --signal=B:TERM@120\nexec " +
-                           command + "\n");
+    write_text(script,
+               "#!/bin/bash\n#SBATCH --job-name=permille-" + name + "\n#SBATCH --array=1-" + std::to_string(job.tasks) +
+                   "\n#SBATCH --output=" + (job.folder / (name + "-%A_%a.log")).string() +
+                   "\n# Two minutes before the time limit the task saves its run; the next task, or the same command again, continues it.\n"
+                   "#SBATCH --signal=B:TERM@120\nexec " +
+                   command + "\n");
     const Output output = run_shell("sbatch --parsable " + quoted(script.string()));
     if (output.code != 0)
         throw Error(ErrorKind::config, script.string(), "sbatch refused it: " + output.text,

@@ -9,15 +9,16 @@
 namespace permille {
 
 struct SlurmJob {
-    std::string study;                     // its name
-    std::filesystem::path folder;          // gets the script and the logs of the tasks
-    std::int64_t tasks = 1;                // of the array
-    std::vector<std::string> command;      // of one task
+    std::string study;                 // its name
+    std::filesystem::path folder;      // gets the script and the logs of the tasks
+    std::int64_t tasks = 1;            // of the array
+    std::vector<std::string> command;  // of one task
 };
 
 // Writes FOLDER/STUDY.sbatch and hands it to sbatch, which takes partition, time limit, GPUs and account from its own environment variables
-// (SBATCH_PARTITION, SBATCH_TIMELIMIT, SBATCH_GRES, SBATCH_ACCOUNT, ...). Returns the number of the job. A task that reaches its time limit is
-// warned two minutes before, saves its run and ends. Throws Error(unsupported) without sbatch, Error(config) with its words when it refuses.
+// (SBATCH_PARTITION, SBATCH_TIMELIMIT, SBATCH_GRES, SBATCH_ACCOUNT, ...). Returns the number of the job. A task that reaches its time limit
+// is warned two minutes before, saves its run and ends. Throws Error(unsupported) without sbatch, Error(config) with its words when it
+// refuses.
 std::string submit_to_slurm(const SlurmJob& job);
 
 }  // namespace permille

@@ -44,10 +44,12 @@ private:
     std::vector<Tokens> kept_;
 };
 
-// Tells the database every second or two, from a thread and connection of its own, that the run is alive and how far it is; passes a stop request on.
+// Tells the database every second or two, from a thread and connection of its own, that the run is alive and how far it is; passes a stop
+// request on.
 class Pulse {
 public:
-    Pulse(const fs::path& database, std::int64_t run, std::stop_source& stop) : store_(database, Store::Open::existing), run_(run), stop_(stop) {
+    Pulse(const fs::path& database, std::int64_t run, std::stop_source& stop)
+        : store_(database, Store::Open::existing), run_(run), stop_(stop) {
         thread_ = std::jthread([this](const std::stop_token& end) { beat(end); });
     }
     ~Pulse() { finish(); }
@@ -114,8 +116,15 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 // One run, from its claim to its end. Never throws: whatever happens is the run's outcome.
 class RunWork {
 public:
-    RunWork(const fs::path& database, Store& store, const RunRow& run, const DeviceSettings& device, SharedTexts& texts, const EventSink& sink)
-        : database_(database), store_(store), run_(run), spec_(run.spec), device_(device), texts_(texts), sink_(sink),
+    RunWork(const fs::path& database, Store& store, const RunRow& run, const DeviceSettings& device, SharedTexts& texts,
+            const EventSink& sink)
+        : database_(database),
+          store_(store),
+          run_(run),
+          spec_(run.spec),
+          device_(device),
+          texts_(texts),
+          sink_(sink),
           folder_(database.parent_path() / (database.stem().string() + "-runs") / std::to_string(run.id)) {}
 
     void execute(const std::stop_token& stop) {
@@ -163,7 +172,8 @@ private:
         pulse.progress({Event::Kind::progress, "opening the base"});
         const auto corpus_row = store_.corpus(spec_.corpus);
         if (!corpus_row)
-            throw Error(ErrorKind::config, "corpus " + spec_.corpus, "is not in the database", "import it, or make it with 'permille data recipe'");
+            throw Error(ErrorKind::config, "corpus " + spec_.corpus, "is not in the database",
+                        "import it, or make it with 'permille data recipe'");
         const OpenModel model = open_model(spec_.base, device_, events, stop);
         const Seq2Seq& network = *model.base->network;
         store_.put_base({spec_.base, model.base->folder.string(), network.architecture().model_type, model.base->fingerprint,
@@ -182,7 +192,8 @@ private:
         std::optional<Attached> attached;
         if (spec_.method != "none") {
             const TunedMethod tuned = tune_method(spec_.base, spec_.method, spec_.method_settings, spec_.budget_percent, spec_.training);
-            attached = attach_method(find_method_by_id(spec_.method, "method"), network, tuned.settings, static_cast<std::uint64_t>(spec_.seed));
+            attached =
+                attach_method(find_method_by_id(spec_.method, "method"), network, tuned.settings, static_cast<std::uint64_t>(spec_.seed));
             const std::string key = model.base->fingerprint + "|" + facts.corpus_fingerprint + "|" + source + "|" + target + "|";
             const auto train = texts_.get(key + "train" + std::to_string(spec_.train_sentences), [&] {
                 return tokenise(*model.tokenizer, corpus.rows(Split::train, source, target, spec_.train_sentences), source, target);
@@ -208,8 +219,8 @@ private:
                 TrainerHooks hooks;
                 hooks.sink = events;
                 if (spec_.training.select_by == "bleu") hooks.bleu = validation_bleu(model, *attached, valid_rows, source, target, stop);
-                Trainer trainer(network, *attached, *train, *valid, spec_.training, tuned.learning_rate, static_cast<std::uint64_t>(spec_.seed), checkpoint,
-                                hooks);
+                Trainer trainer(network, *attached, *train, *valid, spec_.training, tuned.learning_rate,
+                                static_cast<std::uint64_t>(spec_.seed), checkpoint, hooks);
                 if (trainer.resume()) log_to(events, "continues from its checkpoint");
                 const TrainingResult result = trainer.run(stop);
                 outcome.updates_done = result.updates;
@@ -242,7 +253,8 @@ private:
         return outcome;
     }
 
-    void evaluate_test(const OpenModel& model, const Attachment* attachment, const Corpus& corpus, const EventSink& events, const std::stop_token& stop) {
+    void evaluate_test(const OpenModel& model, const Attachment* attachment, const Corpus& corpus, const EventSink& events,
+                       const std::stop_token& stop) {
         const auto rows = corpus.rows(Split::test, spec_.source_language, spec_.target_language, spec_.evaluation.test_sentences);
         std::vector<std::string> sources, references, texts;
         for (const Row& row : rows) {
@@ -251,7 +263,8 @@ private:
         }
         events({Event::Kind::progress, "translating the test set", 0, static_cast<std::int64_t>(rows.size())});
         const auto started = std::chrono::steady_clock::now();
-        const auto translations = translate_lines(model, attachment, sources, spec_.source_language, spec_.target_language, spec_.decoding, 1, events, stop);
+        const auto translations =
+            translate_lines(model, attachment, sources, spec_.source_language, spec_.target_language, spec_.decoding, 1, events, stop);
         Evaluation evaluation;
         evaluation.split = "test";
         evaluation.seconds = seconds_since(started);
@@ -273,7 +286,8 @@ private:
                 score.high = report.confidence->high;
             }
             const Statistics statistics = count_all(*metric, texts, {references});
-            for (std::size_t i = 0; i < statistics.segments(); ++i) score.statistics.emplace_back(statistics.row(i).begin(), statistics.row(i).end());
+            for (std::size_t i = 0; i < statistics.segments(); ++i)
+                score.statistics.emplace_back(statistics.row(i).begin(), statistics.row(i).end());
             evaluation.scores.push_back(std::move(score));
         }
         store_.add_evaluation(run_.id, evaluation, hypotheses);
@@ -304,7 +318,9 @@ std::int64_t enqueue_study(const Study& study, const std::string& yaml, const fs
             for (const auto& corpus : store.corpora()) names.push_back(corpus.name);
             const std::string near = nearest(pair.corpus, names);
             throw Error(ErrorKind::config, "pairs/" + pair.corpus, "is not a corpus of " + database.string(),
-                        !near.empty() ? "did you mean '" + near + "'?" : names.empty() ? "make or import corpora first: permille data --help" : "known are " + list_some(names));
+                        !near.empty()   ? "did you mean '" + near + "'?"
+                        : names.empty() ? "make or import corpora first: permille data --help"
+                                        : "known are " + list_some(names));
         }
     for (const auto& base : study.bases) {
         const ModelInfo info = model_info(base, sink);  // says at once when a base is missing
@@ -369,7 +385,8 @@ struct StudyRunner::State {
         std::int64_t done = 0;
         double seconds = 0;
         for (const RunRow& other : rows)
-            if (other.state == RunState::finished || other.state == RunState::failed || other.state == RunState::skipped || other.state == RunState::cancelled) {
+            if (other.state == RunState::finished || other.state == RunState::failed || other.state == RunState::skipped ||
+                other.state == RunState::cancelled) {
                 ++done;
                 seconds += other.seconds;
             }
@@ -380,7 +397,8 @@ struct StudyRunner::State {
     }
 };
 
-StudyRunner::StudyRunner(fs::path database, std::string study, DeviceSettings device, std::int64_t jobs, EventSink sink) : state_(std::make_unique<State>()) {
+StudyRunner::StudyRunner(fs::path database, std::string study, DeviceSettings device, std::int64_t jobs, EventSink sink)
+    : state_(std::make_unique<State>()) {
     state_->database = std::move(database);
     state_->study = std::move(study);
     state_->device = std::move(device);

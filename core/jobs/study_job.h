@@ -1,4 +1,5 @@
-// Runs a study: every queued or interrupted run of it, one worker per slot, each run recorded in the database while it goes. Torch-free face.
+// Runs a study: every queued or interrupted run of it, one worker per slot, each run recorded in the database while it goes. Torch-free
+// face.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +20,10 @@ struct StudyCount {
 
 // Adds the study's runs to the database (those already there are kept) and returns their number. Runs whose budget cannot be reached are
 // added as skipped, with the reason.
-std::int64_t enqueue_study(const Study& study, const std::string& yaml, const std::filesystem::path& database,
-                           const EventSink& sink = {});
+std::int64_t enqueue_study(const Study& study, const std::string& yaml, const std::filesystem::path& database, const EventSink& sink = {});
 
-// Works through the queue of one study in background threads until nothing is left or stop() is called. The object belongs to the thread that
-// made it; the sink is called from the workers' threads.
+// Works through the queue of one study in background threads until nothing is left or stop() is called. The object belongs to the thread
+// that made it; the sink is called from the workers' threads.
 class StudyRunner {
 public:
     StudyRunner(std::filesystem::path database, std::string study, DeviceSettings device, std::int64_t jobs, EventSink sink);

@@ -24,12 +24,12 @@ struct TrainRequest {
     std::int64_t seed = 1;
     TrainingSettings training;
     DeviceSettings device;
-    std::filesystem::path output;                    // the adapter folder; a resumable checkpoint lies beside it until the end
+    std::filesystem::path output;  // the adapter folder; a resumable checkpoint lies beside it until the end
     bool resume = false;
 };
 
 struct TrainReport {
-    Json settings;             // solved knobs
+    Json settings;  // solved knobs
     std::int64_t trainable = 0;
     double percent_base = 0;
     std::int64_t updates = 0, best_step = 0;
@@ -37,7 +37,7 @@ struct TrainReport {
     std::optional<double> best_valid_bleu;
     double seconds = 0, tokens_per_second = 0;
     std::int64_t peak_memory_bytes = 0;
-    bool stopped = false;      // by request; the checkpoint is kept and `resume` continues
+    bool stopped = false;  // by request; the checkpoint is kept and `resume` continues
     std::string adapter;
     Json to_json() const;
 };

@@ -24,18 +24,21 @@ constexpr std::int64_t kMostPositionScalars = std::int64_t{1} << 27;
 ModelDescription describe_model(const fs::path& folder) {
     std::error_code ignored;
     if (!fs::is_directory(folder, ignored))
-        throw Error(ErrorKind::file, folder.string(), "is not a model folder", "give a folder with config.json and model.safetensors, or a bundled base's name");
+        throw Error(ErrorKind::file, folder.string(), "is not a model folder",
+                    "give a folder with config.json and model.safetensors, or a bundled base's name");
     const fs::path file = folder / "config.json";
-    if (!fs::exists(file, ignored)) throw Error(ErrorKind::file, folder.string(), "has no config.json", "give a folder in Hugging Face layout");
+    if (!fs::exists(file, ignored))
+        throw Error(ErrorKind::file, folder.string(), "has no config.json", "give a folder in Hugging Face layout");
     ModelDescription description;
     description.config = read_model_json(file);
     description.architecture = find_family(description.config, file.string()).describe(description.config, file.string());
     const Architecture& a = description.architecture;
     // The table of fixed positions is made from config.json alone, so no weights bear these numbers out.
     if ((a.positions == Positions::m2m || a.positions == Positions::marian) && a.max_positions > kMostPositionScalars / a.d_model)
-        throw Error(ErrorKind::config, file.string() + "/max_position_embeddings",
-                    std::to_string(a.max_positions) + " is far above what a model of width " + std::to_string(a.d_model) + " was ever trained for",
-                    "correct the value or fetch config.json again");
+        throw Error(
+            ErrorKind::config, file.string() + "/max_position_embeddings",
+            std::to_string(a.max_positions) + " is far above what a model of width " + std::to_string(a.d_model) + " was ever trained for",
+            "correct the value or fetch config.json again");
     description.layout = make_layout(a);
     return description;
 }
@@ -57,7 +60,8 @@ std::vector<at::Tensor> load_weights(const fs::path& folder, const Family& famil
             const at::Tensor other = take(alias);
             if (!tensor.defined()) tensor = other;
         }
-        if (!tensor.defined()) throw Error(ErrorKind::tensor, folder.string() + ", " + spec.name, "is missing in the weights", "the checkpoint is incomplete");
+        if (!tensor.defined())
+            throw Error(ErrorKind::tensor, folder.string() + ", " + spec.name, "is missing in the weights", "the checkpoint is incomplete");
         if (tensor.sizes() != at::IntArrayRef(spec.shape)) {
             std::string expected, found;
             for (const auto size : spec.shape) expected += (expected.empty() ? "" : " x ") + std::to_string(size);
@@ -66,22 +70,23 @@ std::vector<at::Tensor> load_weights(const fs::path& folder, const Family& famil
                         "config.json and weights do not belong together");
         }
         if (!tensor.is_floating_point())
-            throw Error(ErrorKind::tensor, folder.string() + ", " + spec.name, std::string("is of type ") + at::toString(tensor.scalar_type()),
-                        "weights must be float32, float16 or bfloat16");
+            throw Error(ErrorKind::tensor, folder.string() + ", " + spec.name,
+                        std::string("is of type ") + at::toString(tensor.scalar_type()), "weights must be float32, float16 or bfloat16");
         weights[i] = tensor;
     }
     at::Tensor bias = take("final_logits_bias");
     if (logits_bias && bias.defined()) {
         if (!bias.is_floating_point())
-            throw Error(ErrorKind::tensor, folder.string() + ", final_logits_bias", std::string("is of type ") + at::toString(bias.scalar_type()),
-                        "weights must be float32, float16 or bfloat16");
+            throw Error(ErrorKind::tensor, folder.string() + ", final_logits_bias",
+                        std::string("is of type ") + at::toString(bias.scalar_type()), "weights must be float32, float16 or bfloat16");
         *logits_bias = bias.reshape({-1}).to(at::kFloat);
     }
     for (const auto& name : family.ignored) take(name);
     if (!stored.empty()) {
         std::vector<std::string> names;
         for (const auto& [name, tensor] : stored) names.push_back(name);
-        throw Error(ErrorKind::tensor, folder.string(), "holds tensors that a " + family.model_type + " model does not have: " + list_some(names, 5),
+        throw Error(ErrorKind::tensor, folder.string(),
+                    "holds tensors that a " + family.model_type + " model does not have: " + list_some(names, 5),
                     "config.json and weights do not belong together");
     }
     return weights;
@@ -138,27 +143,29 @@ std::shared_ptr<const BaseModel> load_base(const fs::path& folder, at::Device de
     }
 }
 
-void save_model(const fs::path& folder, const Json& config, const Layout& layout, const std::vector<at::Tensor>& weights, at::ScalarType stored,
-                const at::Tensor& logits_bias) {
+void save_model(const fs::path& folder, const Json& config, const Layout& layout, const std::vector<at::Tensor>& weights,
+                at::ScalarType stored, const at::Tensor& logits_bias) {
     make_folder(folder);
     std::vector<std::pair<std::string, at::Tensor>> tensors;
     for (std::size_t i = 0; i < weights.size(); ++i)
         tensors.emplace_back(layout.parameters[i].name, weights[i].detach().to(at::kCPU, stored).contiguous());
-    if (logits_bias.defined()) tensors.emplace_back("final_logits_bias", logits_bias.detach().to(at::kCPU, stored).view({1, -1}).contiguous());
+    if (logits_bias.defined())
+        tensors.emplace_back("final_logits_bias", logits_bias.detach().to(at::kCPU, stored).view({1, -1}).contiguous());
     write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
     Json written = config;
     written["dtype"] = stored == at::kHalf ? "float16" : stored == at::kBFloat16 ? "bfloat16" : "float32";
     write_json(folder / "config.json", written);
     Json generation = {{"max_length", 200}, {"num_beams", 5}, {"early_stopping", true}};
-    for (const char* name : {"bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id", "forced_eos_token_id",
-                             "bad_words_ids", "max_length", "num_beams", "early_stopping"})
+    for (const char* name : {"bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id", "forced_bos_token_id",
+                             "forced_eos_token_id", "bad_words_ids", "max_length", "num_beams", "early_stopping"})
         if (config.contains(name) && !config[name].is_null()) generation[name] = config[name];
     write_json(folder / "generation_config.json", generation);
 }
 
 namespace {
 
-// The program links the CPU part of libtorch only; the CUDA part registers itself when it is loaded. Returns whether there is a CUDA device.
+// The program links the CPU part of libtorch only; the CUDA part registers itself when it is loaded. Returns whether there is a CUDA
+// device.
 bool has_cuda() {
     static const bool available = [] {
         if (!at::hasCUDA()) dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
@@ -174,7 +181,8 @@ at::Device parse_device(const std::string& device) {
     if (device == "auto") return has_cuda() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
     if (device.rfind("cuda", 0) == 0) {
         if (!has_cuda())
-            throw Error(ErrorKind::config, "--device", "this machine has no CUDA device that libtorch can use", "use --device cpu; see 'permille doctor'");
+            throw Error(ErrorKind::config, "--device", "this machine has no CUDA device that libtorch can use",
+                        "use --device cpu; see 'permille doctor'");
         try {
             return at::Device(device == "cuda" ? "cuda:0" : device);
         } catch (const c10::Error&) {
@@ -187,7 +195,8 @@ at::ScalarType parse_dtype(const std::string& dtype, at::Device device) {
     if (dtype == "float32") return at::kFloat;
     if (dtype == "bfloat16") return at::kBFloat16;
     if (dtype == "float16") {
-        if (device.is_cpu()) throw Error(ErrorKind::config, "--dtype", "float16 arithmetic is for CUDA devices", "use float32 or bfloat16 on the CPU");
+        if (device.is_cpu())
+            throw Error(ErrorKind::config, "--dtype", "float16 arithmetic is for CUDA devices", "use float32 or bfloat16 on the CPU");
         return at::kHalf;
     }
     throw Error(ErrorKind::config, "--dtype", "'" + dtype + "' is not a type", "give float32, bfloat16 or float16");

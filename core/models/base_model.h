@@ -1,4 +1,5 @@
-// A base model on disk and in memory: opened once per (folder, device, type) in a process, shared by everything that uses it, never changed.
+// A base model on disk and in memory: opened once per (folder, device, type) in a process, shared by everything that uses it, never
+// changed.
 #pragma once
 
 #include <filesystem>
@@ -27,14 +28,16 @@ struct ModelDescription {
 };
 ModelDescription describe_model(const std::filesystem::path& folder);
 
-// Tensors by parameter index of the layout, tied ones under any of their names; leftovers and missing or mis-shaped tensors are errors by name.
-std::vector<at::Tensor> load_weights(const std::filesystem::path& folder, const Family& family, const Layout& layout, at::Tensor* logits_bias);
+// Tensors by parameter index of the layout, tied ones under any of their names; leftovers and missing or mis-shaped tensors are errors by
+// name.
+std::vector<at::Tensor> load_weights(const std::filesystem::path& folder, const Family& family, const Layout& layout,
+                                     at::Tensor* logits_bias);
 
 // Throws Error(file, tensor, config, device_memory).
 std::shared_ptr<const BaseModel> load_base(const std::filesystem::path& folder, at::Device device, at::ScalarType compute);
 
-// config.json, generation_config.json and model.safetensors, as transformers' save_pretrained lays them out; tokenizer files are the caller's.
-// logits_bias [V]: where the family has one.
+// config.json, generation_config.json and model.safetensors, as transformers' save_pretrained lays them out; tokenizer files are the
+// caller's. logits_bias [V]: where the family has one.
 void save_model(const std::filesystem::path& folder, const Json& config, const Layout& layout, const std::vector<at::Tensor>& weights,
                 at::ScalarType stored, const at::Tensor& logits_bias = {});
 

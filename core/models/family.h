@@ -44,13 +44,4 @@ private:
     std::string where_;
 };
 
-Activation activation_of(const std::string& name, const ConfigReader& reader);
-std::string name_of(Activation activation);
-
-// What the configs of BART's descendants have in common: sizes, special tokens, rates. `defaults` holds what a config that does not say
-// means. Checks that the heads divide d_model; that the special tokens are tokens is for the family to check, which knows the vocabularies.
-Architecture read_bart_config(const ConfigReader& reader, Architecture defaults);
-// The same fields of a config.json.
-Json write_bart_config(const Architecture& architecture);
-
 }  // namespace permille

@@ -36,8 +36,7 @@ public:
     void output(const std::string& site) { layout_.sites.push_back({site, SiteKind::output, a_.d_model, a_.d_model, -1, -1}); }
 
     void attention(const std::string& name, const std::string& site) {
-        for (const char* part : {"q", "k", "v", "out"})
-            linear(name + "." + part + "_proj", site + "." + part, a_.d_model, a_.d_model);
+        for (const char* part : {"q", "k", "v", "out"}) linear(name + "." + part + "_proj", site + "." + part, a_.d_model, a_.d_model);
         output(site + ".output");
         norm(name + "_layer_norm");
     }

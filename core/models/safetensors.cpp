@@ -52,7 +52,8 @@ TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::stri
     std::uint64_t header_length = 0;
     std::memcpy(&header_length, bytes.data(), 8);
     if (header_length > kMaxHeader || header_length > bytes.size() - 8)
-        damaged(file, "says that its header has " + std::to_string(header_length) + " bytes, but the file has " + std::to_string(bytes.size()));
+        damaged(file,
+                "says that its header has " + std::to_string(header_length) + " bytes, but the file has " + std::to_string(bytes.size()));
     const std::string text(reinterpret_cast<const char*>(bytes.data()) + 8, header_length);
     const Json header = parse_json(text, file.string() + " (header)");
     if (!header.is_object()) damaged(file, "the header is not a JSON object");
@@ -68,8 +69,9 @@ TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::stri
             continue;
         }
         const auto bad = [&file, &name = name](const std::string& what) { damaged(file, "tensor " + name + ": " + what); };
-        if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets") || !entry["dtype"].is_string() ||
-            !entry["shape"].is_array() || !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2)
+        if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets") ||
+            !entry["dtype"].is_string() || !entry["shape"].is_array() || !entry["data_offsets"].is_array() ||
+            entry["data_offsets"].size() != 2)
             bad("its entry lacks dtype, shape or data_offsets");
         const auto type = type_of(entry["dtype"].get<std::string>());
         if (!type) bad("type " + entry["dtype"].get<std::string>() + " is not supported");
@@ -84,7 +86,8 @@ TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::stri
             length *= value;
             shape.push_back(static_cast<std::int64_t>(value));
         }
-        if (!entry["data_offsets"][0].is_number_unsigned() || !entry["data_offsets"][1].is_number_unsigned()) bad("its data_offsets are not sizes");
+        if (!entry["data_offsets"][0].is_number_unsigned() || !entry["data_offsets"][1].is_number_unsigned())
+            bad("its data_offsets are not sizes");
         const auto begin = entry["data_offsets"][0].get<std::uint64_t>(), end = entry["data_offsets"][1].get<std::uint64_t>();
         if (begin > end || end > data_length) bad("lies outside the file");
         if (end - begin != length) bad("has " + std::to_string(end - begin) + " bytes, but its shape needs " + std::to_string(length));
@@ -104,7 +107,8 @@ void write_safetensors(const std::filesystem::path& file, const std::vector<std:
     std::uint64_t place = 0;
     for (const auto& [name, tensor] : tensors) {
         const std::uint64_t length = static_cast<std::uint64_t>(tensor.numel()) * tensor.element_size();
-        header[name] = {{"dtype", name_of(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}, {"data_offsets", {place, place + length}}};
+        header[name] = {
+            {"dtype", name_of(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}, {"data_offsets", {place, place + length}}};
         place += length;
     }
     std::string text = header.dump();

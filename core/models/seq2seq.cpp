@@ -13,18 +13,21 @@ namespace permille {
 
 at::Tensor sinusoid_table(Positions kind, std::int64_t count, std::int64_t d_model, std::int64_t pad_id) {
     at::Tensor table = at::zeros({count, d_model}, at::kFloat);
-    const std::int64_t half = d_model / 2, sines = d_model - half;  // of an odd width M2M leaves the last column zero, Marian has a sine more
+    const std::int64_t half = d_model / 2,
+                       sines = d_model - half;  // of an odd width M2M leaves the last column zero, Marian has a sine more
     auto* row = table.data_ptr<float>();
     for (std::int64_t t = 0; t < count; ++t, row += d_model) {
         for (std::int64_t i = 0; i < (kind == Positions::m2m ? half : sines); ++i) {
             if (kind == Positions::m2m) {
-                // Row p = pad_id + 1 + t; frequency exp(-i ln(10000) / (half - 1)), halves concatenated; float32 as the reference computes it.
+                // Row p = pad_id + 1 + t; frequency exp(-i ln(10000) / (half - 1)), halves concatenated; float32 as the reference computes
+                // it.
                 const float step = std::log(10000.0f) / static_cast<float>(half - 1);
                 const float angle = static_cast<float>(pad_id + 1 + t) * std::exp(static_cast<float>(i) * -step);
                 row[i] = std::sin(angle);
                 row[half + i] = std::cos(angle);
             } else {
-                const double angle = static_cast<double>(t) / std::pow(10000.0, 2.0 * static_cast<double>(i) / static_cast<double>(d_model));
+                const double angle =
+                    static_cast<double>(t) / std::pow(10000.0, 2.0 * static_cast<double>(i) / static_cast<double>(d_model));
                 row[i] = static_cast<float>(std::sin(angle));
                 if (i < half) row[sines + i] = static_cast<float>(std::cos(angle));
             }
@@ -34,20 +37,24 @@ at::Tensor sinusoid_table(Positions kind, std::int64_t count, std::int64_t d_mod
 }
 
 Seq2Seq::Seq2Seq(Architecture architecture, std::vector<at::Tensor> weights, at::Tensor logits_bias, at::ScalarType compute)
-    : architecture_(std::move(architecture)), layout_(make_layout(architecture_)), weights_(std::move(weights)),
-      logits_bias_(std::move(logits_bias)), compute_(compute) {
+    : architecture_(std::move(architecture)),
+      layout_(make_layout(architecture_)),
+      weights_(std::move(weights)),
+      logits_bias_(std::move(logits_bias)),
+      compute_(compute) {
     PERMILLE_ASSERT(weights_.size() == layout_.parameters.size());
     if (logits_bias_.defined() && logits_bias_.numel() != architecture_.vocab_size)
-        throw Error(ErrorKind::tensor, "final_logits_bias",
-                    "has " + std::to_string(logits_bias_.numel()) + " values, the vocabulary has " + std::to_string(architecture_.vocab_size),
-                    "config.json and weights do not belong together");
+        throw Error(
+            ErrorKind::tensor, "final_logits_bias",
+            "has " + std::to_string(logits_bias_.numel()) + " values, the vocabulary has " + std::to_string(architecture_.vocab_size),
+            "config.json and weights do not belong together");
     if (logits_bias_.defined() && !logits_bias_.any().item<bool>()) logits_bias_.reset();  // mBART's: zeros that cost an addition per step
     encoder_ = make_stack("encoder", architecture_.encoder_layers, architecture_.encoder_heads, false);
     decoder_ = make_stack("decoder", architecture_.decoder_layers, architecture_.decoder_heads, true);
     projection_ = architecture_.tied_projection ? decoder_.table : layout_.parameter("lm_head.weight");
     if (architecture_.positions != Positions::learned)
-        sinusoids_ = sinusoid_table(architecture_.positions, architecture_.max_positions, architecture_.d_model, architecture_.pad_id)
-                         .to(device());
+        sinusoids_ =
+            sinusoid_table(architecture_.positions, architecture_.max_positions, architecture_.d_model, architecture_.pad_id).to(device());
 }
 
 Seq2Seq::Stack Seq2Seq::make_stack(const std::string& side, std::int64_t layers, std::int64_t heads, bool cross) const {
@@ -117,8 +124,7 @@ at::Tensor Seq2Seq::embed(const Forward& forward, const Stack& stack, const at::
     if (architecture_.scale_embedding) x = x * std::sqrt(static_cast<double>(architecture_.d_model));
     if (stack.positions >= 0)
         x = x + at::embedding(forward.parameter(stack.positions), positions + architecture_.position_offset).to(at::kFloat);
-    else
-        x = x + sinusoids_.index_select(0, positions);
+    else x = x + sinusoids_.index_select(0, positions);
     if (architecture_.embedding_norm) x = stack.embedding_norm(forward, x);
     return dropout(x, forward.dropout, forward.streams);
 }
@@ -192,7 +198,8 @@ DecoderCache Seq2Seq::start(const Forward& forward, const TokenRows& source, con
     }
     if (!rows.dense()) {
         cache.cross_mask = at::zeros({rows.sentences, 1, 1, rows.longest}, options);
-        cache.cross_mask.masked_fill_(rows.keep.logical_not().view({rows.sentences, 1, 1, rows.longest}), -std::numeric_limits<float>::infinity());
+        cache.cross_mask.masked_fill_(rows.keep.logical_not().view({rows.sentences, 1, 1, rows.longest}),
+                                      -std::numeric_limits<float>::infinity());
     }
     return cache;
 }
@@ -245,11 +252,9 @@ at::Tensor Seq2Seq::step(const Forward& forward, DecoderCache& cache, const at::
             return layer.self_attn.out(forward, context.reshape({count, width}));
         });
         x = residual(forward, x, layer.cross_norm, layer.cross_output, [&](const at::Tensor& h) {
-            const at::Tensor query =
-                layer.cross_attn.q(forward, h).view({sentences, beams, heads, head_dim}).transpose(1, 2);
+            const at::Tensor query = layer.cross_attn.q(forward, h).view({sentences, beams, heads, head_dim}).transpose(1, 2);
             std::optional<at::Tensor> mask;
-            if (cache.cross_mask.defined())
-                mask = cache.cross_mask.expand({sentences, 1, beams, cache.cross_mask.size(3)});
+            if (cache.cross_mask.defined()) mask = cache.cross_mask.expand({sentences, 1, beams, cache.cross_mask.size(3)});
             const at::Tensor context = at::scaled_dot_product_attention(query, cached.cross_keys, cached.cross_values, mask);
             return layer.cross_attn.out(forward, context.transpose(1, 2).reshape({count, width}));
         });

@@ -1,5 +1,5 @@
-// A Transformer encoder-decoder over shared, frozen weights. Immutable after construction: any number of runs, threads and attachments may use
-// one at the same time.
+// A Transformer encoder-decoder over shared, frozen weights. Immutable after construction: any number of runs, threads and attachments may
+// use one at the same time.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -21,11 +21,11 @@ struct DecoderCache {
         at::Tensor cross_keys, cross_values;  // [B, H, S, head_dim]
     };
     std::vector<Layer> layers;
-    at::Tensor cross_mask;       // [B, 1, 1, S] additive in the compute type, or undefined
-    std::int64_t length = 0;     // decoder positions already cached
-    std::int64_t beams = 1;      // K: rows per sentence
-    std::int64_t rows = 0;       // R
-    std::int64_t width = 0;      // D
+    at::Tensor cross_mask;    // [B, 1, 1, S] additive in the compute type, or undefined
+    std::int64_t length = 0;  // decoder positions already cached
+    std::int64_t beams = 1;   // K: rows per sentence
+    std::int64_t rows = 0;    // R
+    std::int64_t width = 0;   // D
 
     // Row i becomes what row order[i] was. With fewer rows whole sentences leave: `sentences` are the ones that stay.
     void select(const std::vector<std::int64_t>& order, const std::vector<std::int64_t>& sentences);
@@ -33,8 +33,8 @@ struct DecoderCache {
 
 class Seq2Seq {
 public:
-    // Base tensors by parameter index of make_layout(architecture), matrices already in `compute`; logits_bias: final_logits_bias [V] in float32 or
-    // undefined. Throws Error(tensor) when the bias has another size.
+    // Base tensors by parameter index of make_layout(architecture), matrices already in `compute`; logits_bias: final_logits_bias [V] in
+    // float32 or undefined. Throws Error(tensor) when the bias has another size.
     Seq2Seq(Architecture architecture, std::vector<at::Tensor> weights, at::Tensor logits_bias, at::ScalarType compute);
 
     const Architecture& architecture() const { return architecture_; }
@@ -59,7 +59,8 @@ public:
     at::Tensor logits(const Forward& forward, const at::Tensor& states) const;
 
     // Starts a search over encoded sources with `beams` hypotheses each, up to max_length positions.
-    DecoderCache start(const Forward& forward, const TokenRows& source, const at::Tensor& encoded, std::int64_t beams, std::int64_t max_length) const;
+    DecoderCache start(const Forward& forward, const TokenRows& source, const at::Tensor& encoded, std::int64_t beams,
+                       std::int64_t max_length) const;
     // One position: tokens [R] -> states [R, D].
     at::Tensor step(const Forward& forward, DecoderCache& cache, const at::Tensor& tokens) const;
 

@@ -19,7 +19,10 @@ public:
     virtual ~LinearDelta() = default;
     virtual at::Tensor apply(const Forward& forward, const at::Tensor& x, const at::Tensor& y) const = 0;
     // The same as a change of the frozen matrix [out, in], for methods that can be merged; undefined otherwise.
-    virtual at::Tensor merged_weight(const at::Tensor& weight) const { (void)weight; return {}; }
+    virtual at::Tensor merged_weight(const at::Tensor& weight) const {
+        (void)weight;
+        return {};
+    }
 };
 
 // Replaces rows [N, D] that flow out of a block.
@@ -33,9 +36,9 @@ struct Attachment {
     explicit Attachment(const Layout& layout)
         : parameters(layout.parameters.size()), linears(layout.sites.size()), outputs(layout.sites.size()) {}
 
-    std::vector<at::Tensor> parameters;                   // own copy of a base parameter, or undefined
-    std::vector<std::unique_ptr<LinearDelta>> linears;    // by site index
-    std::vector<std::unique_ptr<OutputModule>> outputs;   // by site index
+    std::vector<at::Tensor> parameters;                  // own copy of a base parameter, or undefined
+    std::vector<std::unique_ptr<LinearDelta>> linears;   // by site index
+    std::vector<std::unique_ptr<OutputModule>> outputs;  // by site index
 };
 
 }  // namespace permille

@@ -24,9 +24,9 @@ inline std::uint32_t bits(std::uint32_t key, std::uint32_t index) {
     return h ^ (h >> 16);
 }
 
-PERMILLE_VECTOR void scale_kept(const float* x, float* y, std::int64_t begin, std::int64_t end, std::uint32_t key, std::uint32_t threshold, float scale) {
-    for (std::int64_t i = begin; i < end; ++i)
-        y[i] = bits(key, static_cast<std::uint32_t>(i)) >= threshold ? x[i] * scale : 0.0f;
+PERMILLE_VECTOR void scale_kept(const float* x, float* y, std::int64_t begin, std::int64_t end, std::uint32_t key, std::uint32_t threshold,
+                                float scale) {
+    for (std::int64_t i = begin; i < end; ++i) y[i] = bits(key, static_cast<std::uint32_t>(i)) >= threshold ? x[i] * scale : 0.0f;
 }
 
 PERMILLE_VECTOR void add_kept(const float* residual, const float* x, float* y, std::int64_t begin, std::int64_t end, std::uint32_t key,

@@ -1,5 +1,5 @@
-// Dropout whose mask is a function of (seed, call, element): nothing is stored for the backward pass, nothing has to be saved to resume a run,
-// and the result does not depend on the number of threads.
+// Dropout whose mask is a function of (seed, call, element): nothing is stored for the backward pass, nothing has to be saved to resume a
+// run, and the result does not depend on the number of threads.
 #pragma once
 
 #include <ATen/core/Tensor.h>

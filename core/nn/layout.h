@@ -13,7 +13,7 @@ enum class Activation { relu, gelu, swish };  // gelu: the exact, erf form
 enum class ParameterRole { embedding, position, matrix, bias, norm_weight, norm_bias };
 
 struct ParameterSpec {
-    std::string name;                  // as on disk, "model.encoder.layers.0.fc1.weight"
+    std::string name;  // as on disk, "model.encoder.layers.0.fc1.weight"
     std::vector<std::int64_t> shape;
     ParameterRole role = ParameterRole::matrix;
     std::vector<std::string> aliases;  // other names that a checkpoint may store the same (tied) tensor under
@@ -25,7 +25,8 @@ struct ParameterSpec {
 };
 
 // linear: a projection y = x W^T + b, "decoder.3.cross_attn.v"
-// output: rows of width D that flow out of a block, "encoder.0.ffn.output" (before the residual addition) or "encoder.0.output" (after the layer)
+// output: rows of width D that flow out of a block, "encoder.0.ffn.output" (before the residual addition) or "encoder.0.output" (after the
+// layer)
 enum class SiteKind { linear, output };
 
 struct Site {

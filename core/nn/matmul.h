@@ -1,6 +1,6 @@
-// Matrix products on the fastest library that libtorch carries for the machine. On the CPU in float32 that is oneDNN, which uses AVX-512 on every
-// processor that has it; libtorch's own choice, MKL, falls back to a slower path on processors of another maker (measured: 2.2 times slower).
-// bfloat16 already goes to oneDNN, CUDA to cuBLAS.
+// Matrix products on the fastest library that libtorch carries for the machine. On the CPU in float32 that is oneDNN, which uses AVX-512 on
+// every processor that has it; libtorch's own choice, MKL, falls back to a slower path on processors of another maker (measured: 2.2 times
+// slower). bfloat16 already goes to oneDNN, CUDA to cuBLAS.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -53,7 +53,8 @@ at::Tensor Attention::operator()(const Forward& forward, const at::Tensor& x, co
         if (masked) {
             at::Tensor bias = at::zeros(memory_rows.keep.sizes(), queries.options().requires_grad(false));
             bias.masked_fill_(memory_rows.keep.logical_not(), -std::numeric_limits<float>::infinity());
-            mask = bias.view({memory_rows.sentences, 1, 1, memory_rows.longest}).expand({memory_rows.sentences, 1, rows.longest, memory_rows.longest});
+            mask = bias.view({memory_rows.sentences, 1, 1, memory_rows.longest})
+                       .expand({memory_rows.sentences, 1, rows.longest, memory_rows.longest});
         }
         context = at::scaled_dot_product_attention(queries, keys, values, mask, 0.0, causal);
     } else {
@@ -63,7 +64,8 @@ at::Tensor Attention::operator()(const Forward& forward, const at::Tensor& x, co
             scores = scores.masked_fill(memory_rows.keep.logical_not().view({memory_rows.sentences, 1, 1, memory_rows.longest}),
                                         -std::numeric_limits<float>::infinity());
         if (causal) {
-            const at::Tensor later = at::ones({rows.longest, memory_rows.longest}, scores.options().dtype(at::kBool).requires_grad(false)).triu(1);
+            const at::Tensor later =
+                at::ones({rows.longest, memory_rows.longest}, scores.options().dtype(at::kBool).requires_grad(false)).triu(1);
             scores = scores.masked_fill(later, -std::numeric_limits<float>::infinity());
         }
         const at::Tensor weights = dropout(at::softmax(scores, -1), forward.attention_dropout, forward.streams);

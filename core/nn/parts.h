@@ -1,5 +1,5 @@
-// The parts of a Transformer as functions over packed rows. Weights are frozen tensors of the base; what a method attached is looked up in the
-// Forward context at every parameter and site. Nothing here keeps state, so one base serves any number of runs and threads.
+// The parts of a Transformer as functions over packed rows. Weights are frozen tensors of the base; what a method attached is looked up in
+// the Forward context at every parameter and site. Nothing here keeps state, so one base serves any number of runs and threads.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,7 +15,7 @@ struct Forward {
     const std::vector<at::Tensor>* weights = nullptr;  // by parameter index; matrices in the compute type
     const Attachment* attachment = nullptr;            // null: the base alone
     at::ScalarType compute = at::kFloat;
-    bool eager_attention = false;                      // the plain softmax path, kept for tests
+    bool eager_attention = false;                                       // the plain softmax path, kept for tests
     double dropout = 0, attention_dropout = 0, activation_dropout = 0;  // 0 unless training
     mutable DropoutStreams streams;
 
@@ -42,7 +42,8 @@ struct Attention {
     Linear q, k, v, out;
     std::int64_t heads = 1;
 
-    // queries [N, D] of `rows`, attending to `memory` [M, D] of `memory_rows` (the same for self-attention). causal: only to earlier places.
+    // queries [N, D] of `rows`, attending to `memory` [M, D] of `memory_rows` (the same for self-attention). causal: only to earlier
+    // places.
     at::Tensor operator()(const Forward& forward, const at::Tensor& x, const Rows& rows, const at::Tensor& memory, const Rows& memory_rows,
                           bool causal) const;
 };

@@ -18,7 +18,8 @@ at::Tensor scatter_rows(const at::Tensor& packed, const at::Tensor& index, std::
 }
 
 struct PadRows : torch::autograd::Function<PadRows> {
-    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& packed, const at::Tensor& index, std::int64_t places) {
+    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& packed, const at::Tensor& index,
+                              std::int64_t places) {
         context->save_for_backward({index});
         return scatter_rows(packed, index, places);
     }

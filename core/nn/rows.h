@@ -10,13 +10,13 @@
 namespace permille {
 
 struct Rows {
-    std::int64_t sentences = 0;            // B
-    std::int64_t longest = 0;              // L
-    std::vector<std::int64_t> lengths;     // [B], each at least 1
-    at::Tensor index;                      // [N] int64: place of each row in [B*L]; undefined when dense
-    at::Tensor keep;                       // [B, L] bool, true = real token; undefined when dense
+    std::int64_t sentences = 0;         // B
+    std::int64_t longest = 0;           // L
+    std::vector<std::int64_t> lengths;  // [B], each at least 1
+    at::Tensor index;                   // [N] int64: place of each row in [B*L]; undefined when dense
+    at::Tensor keep;                    // [B, L] bool, true = real token; undefined when dense
     bool dense() const { return !index.defined(); }
-    std::int64_t count() const;            // N
+    std::int64_t count() const;  // N
 
     static Rows of(const std::vector<std::int64_t>& lengths, const at::Device& device);
 };

@@ -12,17 +12,17 @@ namespace permille {
 
 namespace {
 
-// Rows of a block. Enough of them for the matrix product to run at full speed; the float32 logits (rows x V) take 16 MB on a CPU. A table that
-// trains costs a [V, D] sum for every block on top, so then there are few blocks.
+// Rows of a block. Enough of them for the matrix product to run at full speed; the float32 logits (rows x V) take 16 MB on a CPU. A table
+// that trains costs a [V, D] sum for every block on top, so then there are few blocks.
 std::int64_t block_rows(const at::Tensor& weight, bool weight_trains = false) {
     const std::int64_t logits = std::int64_t{1} << (weight.device().is_cpu() && !weight_trains ? 22 : 24);
     return std::clamp<std::int64_t>(logits / weight.size(0), 64, 2048);
 }
 
 struct Loss : torch::autograd::Function<Loss> {
-    static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden, const at::Tensor& weight,
-                                                  const std::optional<at::Tensor>& bias, const at::Tensor& labels, double epsilon, bool fairseq,
-                                                  bool hidden_trains, bool weight_trains) {
+    static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden,
+                                                  const at::Tensor& weight, const std::optional<at::Tensor>& bias, const at::Tensor& labels,
+                                                  double epsilon, bool fairseq, bool hidden_trains, bool weight_trains) {
         const std::int64_t count = hidden.size(0), vocabulary = weight.size(0);
         const double other = fairseq ? epsilon / static_cast<double>(vocabulary - 1) : epsilon / static_cast<double>(vocabulary);
         const double own = fairseq ? 1.0 - epsilon - other : 1.0 - epsilon;
@@ -81,11 +81,12 @@ struct Loss : torch::autograd::Function<Loss> {
 
 }  // namespace
 
-LossSums vocabulary_loss(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& labels, double epsilon,
-                         Smoothing smoothing) {
+LossSums vocabulary_loss(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& labels,
+                         double epsilon, Smoothing smoothing) {
     const bool recording = at::GradMode::is_enabled();
-    const auto outputs = Loss::apply(hidden, weight, bias.defined() ? std::optional(bias) : std::nullopt, labels, epsilon, smoothing == Smoothing::fairseq, recording && hidden.requires_grad(),
-                                     recording && weight.requires_grad());
+    const auto outputs =
+        Loss::apply(hidden, weight, bias.defined() ? std::optional(bias) : std::nullopt, labels, epsilon, smoothing == Smoothing::fairseq,
+                    recording && hidden.requires_grad(), recording && weight.requires_grad());
     return {outputs[0], outputs[1].item<double>()};
 }
 

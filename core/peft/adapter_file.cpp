@@ -23,7 +23,10 @@ void save_adapter(const fs::path& folder, const Attached& attached, const BaseMo
     Json own = {{"format", 1},
                 {"method", attached.method->info().id},
                 {"settings", attached.settings},
-                {"base", {{"name", base.folder.filename().string()}, {"model_type", base.network->architecture().model_type}, {"fingerprint", base.fingerprint}}},
+                {"base",
+                 {{"name", base.folder.filename().string()},
+                  {"model_type", base.network->architecture().model_type},
+                  {"fingerprint", base.fingerprint}}},
                 {"trainable", attached.trainable()},
                 {"training", notes}};
     write_json(folder / "permille.json", own);  // last: a folder without it is not an adapter
@@ -32,7 +35,8 @@ void save_adapter(const fs::path& folder, const Attached& attached, const BaseMo
 namespace {
 
 Json read_own(const fs::path& folder) {
-    if (!fs::is_directory(folder)) throw Error(ErrorKind::file, folder.string(), "is not an adapter folder", "give the folder that 'permille train --out' made");
+    if (!fs::is_directory(folder))
+        throw Error(ErrorKind::file, folder.string(), "is not an adapter folder", "give the folder that 'permille train --out' made");
     if (!fs::exists(folder / "permille.json"))
         throw Error(ErrorKind::file, folder.string(), "has no permille.json", "give the folder that 'permille train --out' made");
     Json own = read_json(folder / "permille.json");
@@ -40,7 +44,8 @@ Json read_own(const fs::path& folder) {
     for (const char* key : {"format", "method", "settings", "base"})
         if (!own.is_object() || !own.contains(key)) throw Error(ErrorKind::file, where + "/" + key, "missing", "the adapter is damaged");
     if (!own["format"].is_number_integer() || own["format"].get<int>() != 1)
-        throw Error(ErrorKind::unsupported, where + "/format", own["format"].dump() + " is newer than this program reads (1)", "update Permille");
+        throw Error(ErrorKind::unsupported, where + "/format", own["format"].dump() + " is newer than this program reads (1)",
+                    "update Permille");
     for (const char* key : {"name", "fingerprint"})
         if (!own["base"].is_object() || !own["base"].contains(key) || !own["base"][key].is_string())
             throw Error(ErrorKind::file, where + "/base", std::string("has no text '") + key + "'", "the adapter is damaged");
@@ -52,12 +57,13 @@ Json read_own(const fs::path& folder) {
 Attached load_adapter(const fs::path& folder, const BaseModel& base) {
     const Json own = read_own(folder);
     const std::string where = (folder / "permille.json").string();
-    const Method& method = find_method_by_id(own["method"].is_string() ? own["method"].get<std::string>() : own["method"].dump(), where + "/method");
+    const Method& method =
+        find_method_by_id(own["method"].is_string() ? own["method"].get<std::string>() : own["method"].dump(), where + "/method");
     const std::string expected = own["base"]["fingerprint"].get<std::string>();
     if (expected != base.fingerprint)
         throw Error(ErrorKind::config, folder.string(),
-                    "was trained on the base '" + own["base"]["name"].get<std::string>() + "' (" + expected.substr(0, 12) + "), this one is '" +
-                        base.folder.filename().string() + "' (" + base.fingerprint.substr(0, 12) + ")",
+                    "was trained on the base '" + own["base"]["name"].get<std::string>() + "' (" + expected.substr(0, 12) +
+                        "), this one is '" + base.folder.filename().string() + "' (" + base.fingerprint.substr(0, 12) + ")",
                     "use the base that it was trained on");
     const Json settings = method.complete(own["settings"]);
     const fs::path file = folder / "adapter_model.safetensors";
@@ -65,14 +71,17 @@ Attached load_adapter(const fs::path& folder, const BaseModel& base) {
     std::vector<at::Tensor> values;
     for (const TensorSpec& spec : method.tensors(base.network->layout(), settings)) {
         const auto found = stored.find(spec.name);
-        if (found == stored.end()) throw Error(ErrorKind::tensor, file.string() + ", " + spec.name, "is missing", "the adapter is incomplete");
+        if (found == stored.end())
+            throw Error(ErrorKind::tensor, file.string() + ", " + spec.name, "is missing", "the adapter is incomplete");
         if (found->second.sizes() != at::IntArrayRef(spec.shape))
-            throw Error(ErrorKind::tensor, file.string() + ", " + spec.name, "has another shape than its settings ask for", "the adapter is damaged");
+            throw Error(ErrorKind::tensor, file.string() + ", " + spec.name, "has another shape than its settings ask for",
+                        "the adapter is damaged");
         values.push_back(found->second.to(at::kFloat, false, true));
         stored.erase(found);
     }
     if (!stored.empty())
-        throw Error(ErrorKind::tensor, file.string() + ", " + stored.begin()->first, "is not a tensor of " + method.info().id, "the adapter is damaged");
+        throw Error(ErrorKind::tensor, file.string() + ", " + stored.begin()->first, "is not a tensor of " + method.info().id,
+                    "the adapter is damaged");
     return attach_values(method, *base.network, settings, std::move(values));
 }
 

@@ -12,8 +12,8 @@ namespace permille {
 // `notes` is kept under "training" in permille.json.
 void save_adapter(const std::filesystem::path& folder, const Attached& attached, const BaseModel& base, const Json& notes);
 
-// Throws Error(file, tensor, config): missing or damaged files, a method that is not known, tensors missing, left over or of another shape, and an
-// adapter made for another base (by fingerprint).
+// Throws Error(file, tensor, config): missing or damaged files, a method that is not known, tensors missing, left over or of another shape,
+// and an adapter made for another base (by fingerprint).
 Attached load_adapter(const std::filesystem::path& folder, const BaseModel& base);
 
 // permille.json with the tensors' names, shapes and count.

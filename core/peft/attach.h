@@ -1,4 +1,5 @@
-// A method put onto a base: its trained tensors, and the attachment that wires them to the sites. All or nothing: on error nothing is attached.
+// A method put onto a base: its trained tensors, and the attachment that wires them to the sites. All or nothing: on error nothing is
+// attached.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,13 +16,13 @@ namespace permille {
 
 struct Attached {
     const Method* method = nullptr;
-    Json settings;                       // complete
+    Json settings;  // complete
     std::vector<TensorSpec> specs;
-    std::vector<at::Tensor> values;      // float32, on the base's device, in the order of specs
+    std::vector<at::Tensor> values;  // float32, on the base's device, in the order of specs
     std::unique_ptr<Attachment> attachment;
 
     std::int64_t trainable() const;
-    std::int64_t added() const;          // of them, those that the base does not have
+    std::int64_t added() const;  // of them, those that the base does not have
     // Puts other tensors of the same shapes in place of the values (a checkpoint's, the best ones).
     void set_values(const std::vector<at::Tensor>& tensors);
 };

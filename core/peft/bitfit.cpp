@@ -10,9 +10,10 @@ struct BitFitConfig {
     bool norm_biases = true;
     std::string stacks = "both";
     static const Fields<BitFitConfig>& fields() {
-        static const auto list = Fields<BitFitConfig>()
-                                     .add("norm_biases", &BitFitConfig::norm_biases, "train the biases of the layer norms too")
-                                     .add("stacks", &BitFitConfig::stacks, "which stacks are trained", {.choices = {"both", "encoder", "decoder"}});
+        static const auto list =
+            Fields<BitFitConfig>()
+                .add("norm_biases", &BitFitConfig::norm_biases, "train the biases of the layer norms too")
+                .add("stacks", &BitFitConfig::stacks, "which stacks are trained", {.choices = {"both", "encoder", "decoder"}});
         return list;
     }
 };
@@ -36,7 +37,8 @@ public:
         return replace_parameters(
             layout,
             [&](const ParameterSpec& parameter) {
-                const bool bias = parameter.role == ParameterRole::bias || (chosen.norm_biases && parameter.role == ParameterRole::norm_bias);
+                const bool bias =
+                    parameter.role == ParameterRole::bias || (chosen.norm_biases && parameter.role == ParameterRole::norm_bias);
                 return bias && in_scope(parameter.name, chosen.stacks);
             },
             info_.id);

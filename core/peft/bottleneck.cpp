@@ -1,6 +1,6 @@
-// Bottleneck adapters after every layer (Bapna & Firat 2019, arXiv 1909.08478, section 2): A(x) = x + Wu relu(Wd LN(x) + bd) + bu, with an own
-// norm and a residual. Wd [r, D], bd [r], Wu [D, r], bu [D], norm [D] twice. The main method of Üstün & Cooper Stickland (2022).
-// Their code starts all four tensors near 1e-5 (initialisation "paper"), which is nearly the identity; "identity" starts Wd Kaiming-uniform and
+// Bottleneck adapters after every layer (Bapna & Firat 2019, arXiv 1909.08478, section 2): A(x) = x + Wu relu(Wd LN(x) + bd) + bu, with an
+// own norm and a residual. Wd [r, D], bd [r], Wu [D, r], bu [D], norm [D] twice. The main method of Üstün & Cooper Stickland (2022). Their
+// code starts all four tensors near 1e-5 (initialisation "paper"), which is nearly the identity; "identity" starts Wd Kaiming-uniform and
 // Wu, bd, bu at zero, an exact identity that starts learning sooner.
 #include <ATen/ATen.h>
 
@@ -21,20 +21,28 @@ struct BottleneckConfig {
         static const auto list =
             Fields<BottleneckConfig>()
                 .add("bottleneck_dim", &BottleneckConfig::bottleneck_dim, "width of the adapter's middle layer", {.min = 1, .max = 1 << 20})
-                .add("activation", &BottleneckConfig::activation, "non-linearity of the middle layer", {.choices = {"relu", "gelu", "swish"}})
-                .add("initialisation", &BottleneckConfig::initialisation, "identity: an exact identity at the start; paper: all values near 1e-5",
-                     {.choices = {"identity", "paper"}})
+                .add("activation", &BottleneckConfig::activation, "non-linearity of the middle layer",
+                     {.choices = {"relu", "gelu", "swish"}})
+                .add("initialisation", &BottleneckConfig::initialisation,
+                     "identity: an exact identity at the start; paper: all values near 1e-5", {.choices = {"identity", "paper"}})
                 .add("stacks", &BottleneckConfig::stacks, "which stacks get adapters", {.choices = {"both", "encoder", "decoder"}});
         return list;
     }
-    Activation kind() const { return activation == "gelu" ? Activation::gelu : activation == "swish" ? Activation::swish : Activation::relu; }
+    Activation kind() const {
+        return activation == "gelu" ? Activation::gelu : activation == "swish" ? Activation::swish : Activation::relu;
+    }
 };
 
 class BottleneckModule : public OutputModule {
 public:
     BottleneckModule(const std::vector<at::Tensor>& values, std::size_t first, Activation activation)
-        : norm_weight_(values[first]), norm_bias_(values[first + 1]), down_(values[first + 2]), down_bias_(values[first + 3]),
-          up_(values[first + 4]), up_bias_(values[first + 5]), activation_(activation) {}
+        : norm_weight_(values[first]),
+          norm_bias_(values[first + 1]),
+          down_(values[first + 2]),
+          down_bias_(values[first + 3]),
+          up_(values[first + 4]),
+          up_bias_(values[first + 5]),
+          activation_(activation) {}
 
     at::Tensor apply(const Forward& forward, const at::Tensor& rows) const override {
         const auto typed = [&](const at::Tensor& tensor) { return tensor.to(forward.compute); };
@@ -70,7 +78,8 @@ public:
         for (const int index : sites(layout, chosen)) {
             const Site& site = layout.sites[static_cast<std::size_t>(index)];
             const auto dot = site.name.find('.');
-            const std::string stem = site.name.substr(0, dot) + ".layers." + site.name.substr(dot + 1, site.name.rfind('.') - dot - 1) + ".adapter.";
+            const std::string stem =
+                site.name.substr(0, dot) + ".layers." + site.name.substr(dot + 1, site.name.rfind('.') - dot - 1) + ".adapter.";
             const std::int64_t width = site.out, middle = chosen.bottleneck_dim;
             specs.push_back({stem + "layer_norm.weight", {width}, Init::ones()});
             specs.push_back({stem + "layer_norm.bias", {width}, Init::zeros()});

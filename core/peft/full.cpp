@@ -9,9 +9,10 @@ struct FullConfig {
     bool embeddings = true;
     std::string stacks = "both";
     static const Fields<FullConfig>& fields() {
-        static const auto list = Fields<FullConfig>()
-                                     .add("embeddings", &FullConfig::embeddings, "train the embedding and position tables too")
-                                     .add("stacks", &FullConfig::stacks, "which stacks are trained", {.choices = {"both", "encoder", "decoder"}});
+        static const auto list =
+            Fields<FullConfig>()
+                .add("embeddings", &FullConfig::embeddings, "train the embedding and position tables too")
+                .add("stacks", &FullConfig::stacks, "which stacks are trained", {.choices = {"both", "encoder", "decoder"}});
         return list;
     }
 };

@@ -1,5 +1,5 @@
-// LayerNorm tuning: the gains of the layer norms, their biases too, or the gains with all biases of the model (BitFit + gains). Which of the
-// three Üstün & Cooper Stickland (2022) mean could not be checked, so all are here. PEFT's LN_TUNING is the second.
+// LayerNorm tuning: the gains of the layer norms, their biases too, or the gains with all biases of the model (BitFit + gains). Which of
+// the three Üstün & Cooper Stickland (2022) mean could not be checked, so all are here. PEFT's LN_TUNING is the second.
 #include "core/peft/method.h"
 
 namespace permille {
@@ -12,7 +12,8 @@ struct LayerNormConfig {
     static const Fields<LayerNormConfig>& fields() {
         static const auto list =
             Fields<LayerNormConfig>()
-                .add("variant", &LayerNormConfig::variant, "what is trained", {.choices = {"gains", "gains_and_biases", "gains_and_all_biases"}})
+                .add("variant", &LayerNormConfig::variant, "what is trained",
+                     {.choices = {"gains", "gains_and_biases", "gains_and_all_biases"}})
                 .add("stacks", &LayerNormConfig::stacks, "which stacks are trained", {.choices = {"both", "encoder", "decoder"}});
         return list;
     }

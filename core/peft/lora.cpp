@@ -82,7 +82,8 @@ public:
             specs.push_back({stem + ".lora_A.weight", {chosen.rank, site.in}, Init::kaiming(site.in)});
             specs.push_back({stem + ".lora_B.weight", {site.out, chosen.rank}, Init::zeros()});
         }
-        if (specs.empty()) throw Error(ErrorKind::config, "lora/targets", "no projection of this model matches", "choose other targets or stacks");
+        if (specs.empty())
+            throw Error(ErrorKind::config, "lora/targets", "no projection of this model matches", "choose other targets or stacks");
         return specs;
     }
 
@@ -90,7 +91,8 @@ public:
         const LoraConfig chosen = config(settings);
         std::size_t i = 0;
         for (const int index : sites(layout, chosen)) {
-            attachment.linears[static_cast<std::size_t>(index)] = std::make_unique<LoraDelta>(values[i], values[i + 1], chosen.scale(), chosen.dropout);
+            attachment.linears[static_cast<std::size_t>(index)] =
+                std::make_unique<LoraDelta>(values[i], values[i + 1], chosen.scale(), chosen.dropout);
             i += 2;
         }
     }
@@ -108,7 +110,8 @@ public:
         const LoraConfig chosen = config(settings);
         Json targets = Json::array();
         for (const int index : sites(layout, chosen)) {
-            const std::string& weight = layout.parameters[static_cast<std::size_t>(layout.sites[static_cast<std::size_t>(index)].weight)].name;
+            const std::string& weight =
+                layout.parameters[static_cast<std::size_t>(layout.sites[static_cast<std::size_t>(index)].weight)].name;
             targets.push_back(weight.substr(0, weight.rfind('.')));
         }
         return Json{{"peft_type", "LORA"},
@@ -130,7 +133,8 @@ private:
             if (site.kind != SiteKind::linear || !in_scope(site.name, chosen.stacks)) continue;
             const std::string part = site.name.substr(site.name.rfind('.') + 1);
             const bool attention = part == "q" || part == "k" || part == "v" || part == "out";
-            if (chosen.targets == "all" || (chosen.targets == "attention" && attention) || part == "q" || part == "v") list.push_back(static_cast<int>(i));
+            if (chosen.targets == "all" || (chosen.targets == "attention" && attention) || part == "q" || part == "v")
+                list.push_back(static_cast<int>(i));
         }
         return list;
     }

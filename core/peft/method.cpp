@@ -20,7 +20,8 @@ bool in_scope(const std::string& name, const std::string& stacks) {
     return name.rfind(stacks + ".", 0) == 0 || name.rfind("model." + stacks + ".", 0) == 0;
 }
 
-std::vector<TensorSpec> replace_parameters(const Layout& layout, const std::function<bool(const ParameterSpec&)>& chosen, const std::string& method) {
+std::vector<TensorSpec> replace_parameters(const Layout& layout, const std::function<bool(const ParameterSpec&)>& chosen,
+                                           const std::string& method) {
     std::vector<TensorSpec> specs;
     for (std::size_t i = 0; i < layout.parameters.size(); ++i) {
         const ParameterSpec& parameter = layout.parameters[i];
@@ -42,7 +43,8 @@ const Method& find_method_by_id(const std::string& id, const std::string& where)
         ids.push_back(method->info().id);
     }
     const std::string near = nearest(id, ids);
-    throw Error(ErrorKind::config, where, "'" + id + "' is not a method", near.empty() ? "known are " + list_some(ids, 40) : "did you mean '" + near + "'?");
+    throw Error(ErrorKind::config, where, "'" + id + "' is not a method",
+                near.empty() ? "known are " + list_some(ids, 40) : "did you mean '" + near + "'?");
 }
 
 }  // namespace permille

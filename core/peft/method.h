@@ -1,5 +1,5 @@
-// A fine-tuning method: which tensors it trains on a given layout, how they start, and how they are wired to the sites. One method is one file
-// and one line in methods.cpp; nothing else in the program names it.
+// A fine-tuning method: which tensors it trains on a given layout, how they start, and how they are wired to the sites. One method is one
+// file and one line in methods.cpp; nothing else in the program names it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -30,10 +30,10 @@ struct Init {
 };
 
 struct TensorSpec {
-    std::string name;                 // as in the adapter file
+    std::string name;  // as in the adapter file
     std::vector<std::int64_t> shape;
     Init init;
-    int base = -1;                    // index of the base parameter that it replaces, or -1: added
+    int base = -1;  // index of the base parameter that it replaces, or -1: added
     std::int64_t count() const;
 };
 
@@ -46,11 +46,18 @@ public:
     // What is trained, from arithmetic alone. Settings are complete. Throws Error(config) when no site matches.
     virtual std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const = 0;
     // Wires the values (in the order of tensors()) to their sites. The attachment is empty before.
-    virtual void attach(Attachment& attachment, const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const = 0;
+    virtual void attach(Attachment& attachment, const Layout& layout, const Json& settings,
+                        const std::vector<at::Tensor>& values) const = 0;
     // The largest value of the size knob that makes sense on this layout.
-    virtual std::int64_t largest_size(const Layout& layout, const Json& settings) const { (void)layout, (void)settings; return 0; }
+    virtual std::int64_t largest_size(const Layout& layout, const Json& settings) const {
+        (void)layout, (void)settings;
+        return 0;
+    }
     // adapter_config.json of Hugging Face PEFT, or null when PEFT does not have the method.
-    virtual Json peft_config(const Layout& layout, const Json& settings) const { (void)layout, (void)settings; return nullptr; }
+    virtual Json peft_config(const Layout& layout, const Json& settings) const {
+        (void)layout, (void)settings;
+        return nullptr;
+    }
 };
 
 // methods.cpp: the table, in alphabetical order of ids.
@@ -75,7 +82,8 @@ protected:
 bool in_scope(const std::string& name, const std::string& stacks);
 
 // A method that trains existing parameters: one spec per chosen one.
-std::vector<TensorSpec> replace_parameters(const Layout& layout, const std::function<bool(const ParameterSpec&)>& chosen, const std::string& method);
+std::vector<TensorSpec> replace_parameters(const Layout& layout, const std::function<bool(const ParameterSpec&)>& chosen,
+                                           const std::string& method);
 void attach_replacements(Attachment& attachment, const std::vector<TensorSpec>& specs, const std::vector<at::Tensor>& values);
 
 }  // namespace permille

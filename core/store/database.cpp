@@ -28,8 +28,8 @@ std::string uri(const std::filesystem::path& file) {
     return text;
 }
 
-// The write-ahead log shares memory between processes, which those of two machines do not have: on a network's file system (several nodes of a
-// cluster at one study) the older rollback journal takes its place, where readers and writers wait for each other.
+// The write-ahead log shares memory between processes, which those of two machines do not have: on a network's file system (several nodes
+// of a cluster at one study) the older rollback journal takes its place, where readers and writers wait for each other.
 const char* fitting_journal(const std::filesystem::path& file) {
     struct statfs system = {};
     if (statfs(file.c_str(), &system) != 0) return "wal";
@@ -131,7 +131,8 @@ Database::Database(const std::filesystem::path& file, Store::Open mode, const st
         if (writes) {
             const std::string journal = fitting_journal(file_);
             use_journal(*connection_, journal);
-            if (journal == "wal") connection_->exec("PRAGMA synchronous = NORMAL");  // without one, only the default keeps a power cut harmless
+            if (journal == "wal")
+                connection_->exec("PRAGMA synchronous = NORMAL");  // without one, only the default keeps a power cut harmless
         }
     } catch (const SQLite::Exception& error) {
         throw database_error(file_, error.getErrorCode(), error.what());

@@ -3,41 +3,24 @@
 #include <algorithm>
 
 #include "core/base/error.h"
-#include "core/text/sentence_pieces.h"
-#include "core/text/tokenizer_json.h"
+#include "core/text/fairseq_tokenizer.h"
 #include "core/text/utf8.h"
 
 namespace permille {
 
 namespace {
 
-constexpr const char* kPieces = "sentencepiece.bpe.model";
-constexpr const char* kTokenizerJson = "tokenizer.json";
 const std::string kSpace = "\u2581";  // how pieces write a space
-// The tokens that sentencepiece does not have, or has elsewhere, are the first four ids; every later piece is moved by one.
-constexpr std::int64_t kBos = 0, kPad = 1, kEos = 2, kUnk = 3;
-constexpr std::int64_t kFirstPiece = 4, kOffset = 1;
 
-class NllbTokenizer final : public Tokenizer {
+class NllbTokenizer final : public FairseqTokenizer {
 public:
-    NllbTokenizer(const TokenizerFiles& files, std::unique_ptr<SentencePieces> pieces,
-                  const std::vector<std::pair<std::int64_t, std::string>>& saved_tokens)
-        : pieces_(std::move(pieces)) {
-        ids_ = {kPad, kBos, kEos, kUnk, files.decoder_start(kEos)};
-        max_length_ = files.max_length();
-        legacy_ = files.settings.contains("legacy_behaviour") && files.settings["legacy_behaviour"] == true;
-        space_id_ = pieces_->id(kSpace) < 0 ? kUnk : pieces_->id(kSpace) + kOffset;
-
-        const std::int64_t after_pieces = pieces_->size() + kOffset;
-        size_ = after_pieces;
-        added_.add("<s>", kBos);
-        added_.add("<pad>", kPad);
-        added_.add("</s>", kEos);
-        added_.add("<unk>", kUnk);
-        if (!saved_tokens.empty()) {
-            for (const auto& [id, token] : saved_tokens) add(token, id);
+    NllbTokenizer(const TokenizerFiles& files, FairseqPieces loaded)
+        : FairseqTokenizer(files, std::move(loaded.pieces)), space_id_(id_of_piece(kSpace)) {
+        language_last_ = files.settings.contains("legacy_behaviour") && files.settings["legacy_behaviour"] == true;
+        if (!loaded.added.empty()) {
+            for (const auto& [id, token] : loaded.added) add(token, id);
         } else {
-            std::int64_t next = after_pieces;
+            std::int64_t next = end_of_pieces();
             const auto listed = files.extra_tokens();
             std::vector<std::string> codes;
             std::copy_if(listed.begin(), listed.end(), std::back_inserter(codes), [](const auto& token) { return token[0] != '<'; });
@@ -55,14 +38,14 @@ public:
         std::string text;
         bool first = true;
         for (const auto id : ids) {
-            if (id < kFirstPiece || added_.contains(id) || id >= pieces_->size() + kOffset) continue;
-            const std::string& piece = pieces_->piece(id - kOffset);
-            for (std::size_t at = 0; at < piece.size();) {
-                if (piece.compare(at, kSpace.size(), kSpace) == 0) {
+            const std::string* piece = text_piece(id);
+            if (!piece) continue;
+            for (std::size_t at = 0; at < piece->size();) {
+                if (piece->compare(at, kSpace.size(), kSpace) == 0) {
                     if (!first) text += ' ';
                     at += kSpace.size();
                 } else {
-                    text += piece[at++];
+                    text += (*piece)[at++];
                 }
             }
             first = false;
@@ -70,44 +53,21 @@ public:
         return text;
     }
 
-    std::string piece(std::int64_t id) const override {
-        if (const auto* token = added_.token(id)) return *token;
-        if (id >= kFirstPiece && id < pieces_->size() + kOffset) return pieces_->piece(id - kOffset);
-        throw Error(ErrorKind::usage, "id " + std::to_string(id), "the vocabulary has no such id",
-                    "ids go from 0 to " + std::to_string(size_ - 1));
-    }
-
 protected:
-    std::vector<std::int64_t> text_ids(std::string_view text) const override {
-        std::vector<std::int64_t> ids;
-        for (const auto& part : added_.split(text, mask_id_)) {
-            if (part.id >= 0) {
-                ids.push_back(part.id);
-                continue;
-            }
-            for (const int id : pieces_->encode(part.text)) ids.push_back(id == pieces_->unk_id() ? kUnk : id + kOffset);
-            if (ends_in_space(part.text)) ids.push_back(space_id_);
-        }
-        return ids;
+    // sentencepiece drops a space at the end of a text, the library makes a piece of it.
+    void finish_part(std::string_view part, std::vector<std::int64_t>& ids) const override {
+        if (ends_in_space(part)) ids.push_back(space_id_);
     }
-
-    Frame source_frame(const ModelLanguage& language) const override { return frame(language); }
-    Frame target_frame(const ModelLanguage& language) const override { return frame(language); }
 
 private:
-    Frame frame(const ModelLanguage& language) const {
-        if (legacy_) return {{}, {kEos, language.id}};
-        return {{language.id}, {kEos}};
-    }
-
     void add(const std::string& token, std::int64_t id) {
         added_.add(token, id);
         size_ = std::max(size_, id + 1);
         if (!token.empty() && token[0] != '<') languages_.push_back({token, id});
     }
 
-    // Whether the normalised text ends in a space. sentencepiece drops that space, the library makes a piece of it. Asked by putting
-    // letters around the text, and only where the last character leaves a doubt.
+    // Whether the normalised text ends in a space. Asked by putting letters around the text, and only where the last character leaves a
+    // doubt.
     bool ends_in_space(std::string_view text) const {
         if (!ends_unseen(text)) return false;
         std::string joined;
@@ -116,10 +76,7 @@ private:
         return joined.size() > end.size() && joined.ends_with(end);
     }
 
-    std::unique_ptr<SentencePieces> pieces_;
-    AddedTokens added_;
-    std::int64_t space_id_ = kUnk, mask_id_ = -1;
-    bool legacy_ = false;
+    std::int64_t space_id_ = kUnk;
 };
 
 }  // namespace
@@ -149,19 +106,7 @@ const std::vector<std::string>& nllb_languages() {
 }
 
 std::unique_ptr<Tokenizer> load_nllb_tokenizer(const TokenizerFiles& files) {
-    auto saved = files.added_tokens();
-    if (files.has(kPieces)) {
-        auto pieces = std::make_unique<SentencePieces>(files.file(kPieces));
-        if (saved.empty() && files.has(kTokenizerJson) && files.extra_tokens().empty())
-            saved = read_added_tokens(files.file(kTokenizerJson));
-        return std::make_unique<NllbTokenizer>(files, std::move(pieces), saved);
-    }
-    if (files.has(kTokenizerJson)) {
-        const auto whole = read_tokenizer_json(files.file(kTokenizerJson));
-        auto pieces = std::make_unique<SentencePieces>(whole.sentencepiece_model, files.file(kTokenizerJson).string());
-        return std::make_unique<NllbTokenizer>(files, std::move(pieces), whole.added_tokens);
-    }
-    throw Error(ErrorKind::file, files.folder.string(), "holds no tokenizer", std::string("expected ") + kPieces + " or " + kTokenizerJson);
+    return std::make_unique<NllbTokenizer>(files, FairseqPieces::load(files));
 }
 
 }  // namespace permille

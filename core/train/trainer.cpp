@@ -25,7 +25,8 @@ double schedule_factor(const std::string& schedule, std::int64_t update, std::in
     return std::max(1.0 - past, 1.0 / n);  // linear; the last update still moves
 }
 
-TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, const Architecture& architecture, const at::Device& device) {
+TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, const Architecture& architecture,
+                    const at::Device& device) {
     std::vector<std::vector<std::int64_t>> sources, inputs;
     std::int64_t count = 0;
     for (const auto index : plan) {
@@ -56,10 +57,18 @@ constexpr std::int64_t kReportEvery = 10;
 }  // namespace
 
 Trainer::Trainer(const Seq2Seq& base, Attached& attached, const std::vector<TokenPair>& train, const std::vector<TokenPair>& valid,
-                 const TrainingSettings& settings, double learning_rate, std::uint64_t seed, std::filesystem::path checkpoint, TrainerHooks hooks,
-                 EpochSampler sampler)
-    : base_(base), attached_(attached), train_(train), valid_(valid), settings_(settings), learning_rate_(learning_rate), seed_(seed),
-      checkpoint_(std::move(checkpoint)), hooks_(std::move(hooks)), batches_(train, settings.batch_tokens, seed, std::move(sampler)) {
+                 const TrainingSettings& settings, double learning_rate, std::uint64_t seed, std::filesystem::path checkpoint,
+                 TrainerHooks hooks, EpochSampler sampler)
+    : base_(base),
+      attached_(attached),
+      train_(train),
+      valid_(valid),
+      settings_(settings),
+      learning_rate_(learning_rate),
+      seed_(seed),
+      checkpoint_(std::move(checkpoint)),
+      hooks_(std::move(hooks)),
+      batches_(train, settings.batch_tokens, seed, std::move(sampler)) {
     if (!checkpoint_.empty()) text_hash_ = text_hash();
     for (const at::Tensor& value : attached_.values) {
         first_moments_.push_back(at::zeros_like(value, at::TensorOptions().requires_grad(false)));
@@ -95,12 +104,21 @@ void Trainer::save_checkpoint() const {
         tensors.emplace_back("second." + name, second_moments_[i]);
         if (!best_values_.empty()) tensors.emplace_back("best." + name, best_values_[i]);
     }
-    Json state = {{"update", update_},       {"position", batches_.position()}, {"best_update", best_update_}, {"without_improvement", without_improvement_},
-                  {"skipped", skipped_},     {"validated", validated_},     {"tokens", tokens_},               {"last_loss", std::isfinite(last_loss_) ? last_loss_ : 0.0},     {"seconds", seconds_},
-                  {"loss_scale", loss_scale_}, {"adam_steps", step_counts_.empty() ? 0.0 : step_counts_[0].item<double>()}};
+    Json state = {{"update", update_},
+                  {"position", batches_.position()},
+                  {"best_update", best_update_},
+                  {"without_improvement", without_improvement_},
+                  {"skipped", skipped_},
+                  {"validated", validated_},
+                  {"tokens", tokens_},
+                  {"last_loss", std::isfinite(last_loss_) ? last_loss_ : 0.0},
+                  {"seconds", seconds_},
+                  {"loss_scale", loss_scale_},
+                  {"adam_steps", step_counts_.empty() ? 0.0 : step_counts_[0].item<double>()}};
     if (best_loss_ && std::isfinite(*best_loss_)) state["best_loss"] = *best_loss_;
     if (best_bleu_) state["best_bleu"] = *best_bleu_;
-    write_safetensors(checkpoint_, tensors, {{"permille_checkpoint", "1"}, {"identity", identity()}, {"text", text_hash_}, {"state", state.dump()}});
+    write_safetensors(checkpoint_, tensors,
+                      {{"permille_checkpoint", "1"}, {"identity", identity()}, {"text", text_hash_}, {"state", state.dump()}});
 }
 
 bool Trainer::resume() {
@@ -117,7 +135,8 @@ bool Trainer::resume() {
         const auto take = [&](const std::string& kind) {
             const auto found = tensors.find(kind + "." + name);
             if (found == tensors.end() || found->second.sizes() != attached_.values[i].sizes())
-                throw Error(ErrorKind::tensor, checkpoint_.string() + ", " + kind + "." + name, "is missing or of another shape", "remove the file");
+                throw Error(ErrorKind::tensor, checkpoint_.string() + ", " + kind + "." + name, "is missing or of another shape",
+                            "remove the file");
             return found->second;
         };
         attached_.values[i].copy_(take("value"));
@@ -166,7 +185,8 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
         const Forward forward = base_.training(*attached_.attachment, settings_.dropout, masks);
         const at::Tensor encoded = base_.encode(forward, batch.source);
         const at::Tensor states = base_.decode(forward, batch.source, encoded, batch.target);
-        const LossSums loss = vocabulary_loss(states, base_.output_weight(forward), base_.logits_bias(), batch.labels, settings_.label_smoothing);
+        const LossSums loss =
+            vocabulary_loss(states, base_.output_weight(forward), base_.logits_bias(), batch.labels, settings_.label_smoothing);
         double scale = 1.0 / static_cast<double>(sums.labels);
         if (base_.compute() == at::kHalf) scale *= loss_scale_;
         torch::autograd::backward({loss.loss * scale}, {});
@@ -189,8 +209,8 @@ void Trainer::step(double rate) {
         step_counts_[i].add_(1.0);
         counts.push_back(step_counts_[i]);
     }
-    at::_fused_adamw_(values, gradients, first, second, {}, counts, rate, settings_.beta1, settings_.beta2, settings_.weight_decay, settings_.epsilon,
-                      false, false);
+    at::_fused_adamw_(values, gradients, first, second, {}, counts, rate, settings_.beta1, settings_.beta2, settings_.weight_decay,
+                      settings_.epsilon, false, false);
 }
 
 void Trainer::update() {
@@ -206,7 +226,8 @@ void Trainer::update() {
             sums = forward_backward(batches, update_, pieces);
             break;
         } catch (const c10::Error& error) {
-            if (!is_out_of_memory(error)) throw Error(ErrorKind::internal, "update " + std::to_string(update_), error.what_without_backtrace());
+            if (!is_out_of_memory(error))
+                throw Error(ErrorKind::internal, "update " + std::to_string(update_), error.what_without_backtrace());
         } catch (const std::bad_alloc&) {
         }
         std::size_t largest = 0;
@@ -223,7 +244,8 @@ void Trainer::update() {
     for (const at::Tensor& value : attached_.values)
         if (value.grad().defined()) gradients.push_back(value.grad());
     if (gradients.empty())
-        throw Error(ErrorKind::config, attached_.method->info().id, "no trained parameter is reached by the training text", "choose other sites");
+        throw Error(ErrorKind::config, attached_.method->info().id, "no trained parameter is reached by the training text",
+                    "choose other sites");
     if (base_.compute() == at::kHalf)
         for (at::Tensor& gradient : gradients) gradient.mul_(1.0 / loss_scale_);
     at::Tensor squares = at::zeros({}, gradients[0].options());

@@ -1,5 +1,5 @@
-// Training of what a method attached to a base. One Trainer is one run; it stops at any update, keeps resumable checkpoints and continues from
-// them bit for bit (same machine, same number of threads).
+// Training of what a method attached to a base. One Trainer is one run; it stops at any update, keeps resumable checkpoints and continues
+// from them bit for bit (same machine, same number of threads).
 #pragma once
 
 #include <filesystem>
@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "core/base/events.h"
-#include "core/data/batches.h"
 #include "core/base/spec.h"
+#include "core/data/batches.h"
 #include "core/models/seq2seq.h"
 #include "core/peft/attach.h"
 
@@ -20,40 +20,42 @@ namespace permille {
 // Factor of the peak learning rate at an update (1-based): linear warm-up, then the schedule over `total`.
 double schedule_factor(const std::string& schedule, std::int64_t update, std::int64_t warmup, std::int64_t total);
 
-// Packed tensors of a batch: encoder input, decoder input (labels shifted right behind the token that the architecture starts from) and labels.
+// Packed tensors of a batch: encoder input, decoder input (labels shifted right behind the token that the architecture starts from) and
+// labels.
 struct TensorBatch {
     TokenRows source, target;
-    at::Tensor labels;       // [M] int64
-    std::int64_t tokens = 0; // labels
+    at::Tensor labels;        // [M] int64
+    std::int64_t tokens = 0;  // labels
 };
 TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, const Architecture& architecture, const at::Device& device);
 
 struct TrainingResult {
     std::int64_t updates = 0;
-    std::int64_t best_update = 0;       // of the values that are kept; 0: the start
+    std::int64_t best_update = 0;  // of the values that are kept; 0: the start
     std::optional<double> best_loss, best_bleu;
-    double last_train_loss = 0;         // nats per target token, smoothed as trained
-    double seconds = 0;                 // of training proper, all stretches
-    std::int64_t tokens = 0;            // source and target tokens trained on, no padding
+    double last_train_loss = 0;  // nats per target token, smoothed as trained
+    double seconds = 0;          // of training proper, all stretches
+    std::int64_t tokens = 0;     // source and target tokens trained on, no padding
     bool stopped = false;
-    std::int64_t skipped_updates = 0;   // not-a-number gradients
+    std::int64_t skipped_updates = 0;  // not-a-number gradients
 };
 
 struct TrainerHooks {
-    EventSink sink;                                   // metrics: train_loss, learning_rate, gradient_norm, tokens_per_second, valid_loss, valid_bleu
-    std::function<std::optional<double>()> bleu;      // of the validation set with the current values; may be empty
+    EventSink sink;  // metrics: train_loss, learning_rate, gradient_norm, tokens_per_second, valid_loss, valid_bleu
+    std::function<std::optional<double>()> bleu;  // of the validation set with the current values; may be empty
 };
 
 class Trainer {
 public:
     // The pairs and the attached values are borrowed. checkpoint: file for resumable state, empty for none.
     Trainer(const Seq2Seq& base, Attached& attached, const std::vector<TokenPair>& train, const std::vector<TokenPair>& valid,
-            const TrainingSettings& settings, double learning_rate, std::uint64_t seed, std::filesystem::path checkpoint, TrainerHooks hooks,
-            EpochSampler sampler = {});
+            const TrainingSettings& settings, double learning_rate, std::uint64_t seed, std::filesystem::path checkpoint,
+            TrainerHooks hooks, EpochSampler sampler = {});
 
     // Continues from the checkpoint when it exists and belongs to this run; returns whether it did. Throws Error(file) for another run's.
     bool resume();
-    // Trains to the end, the early stop or the stop request. On return the attached values are the best ones (unless stopped). The checkpoint is kept.
+    // Trains to the end, the early stop or the stop request. On return the attached values are the best ones (unless stopped). The
+    // checkpoint is kept.
     TrainingResult run(std::stop_token stop);
 
     // Mean negative log-likelihood per target token, not smoothed, in nats.

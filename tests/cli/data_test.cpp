@@ -18,8 +18,10 @@ std::string sentence(int number, const std::vector<std::string>& words) {
 }
 
 std::string pairs(int count) {
-    const std::vector<std::string> italian = {"casa", "gatto", "mare", "sole", "apre", "chiude", "vecchio", "nuovo", "porta", "albero", "pane", "strada"};
-    const std::vector<std::string> english = {"house", "cat", "sea", "sun", "opens", "closes", "old", "new", "door", "tree", "bread", "street"};
+    const std::vector<std::string> italian = {"casa",    "gatto", "mare",  "sole",   "apre", "chiude",
+                                              "vecchio", "nuovo", "porta", "albero", "pane", "strada"};
+    const std::vector<std::string> english = {"house", "cat", "sea",  "sun",  "opens", "closes",
+                                              "old",   "new", "door", "tree", "bread", "street"};
     std::string text;
     for (int i = 0; i < count; ++i) text += sentence(i, italian) + "\t" + sentence(i, english) + "\n";
     return text;
@@ -31,8 +33,8 @@ TEST_CASE("text is imported into a named corpus that stats knows", "[cli]") {
     const TemporaryFolder folder;
     const RunOptions here = {.environment = {"PERMILLE_HOME=" + (folder / "home").string()}};
     write_text(folder / "text.tsv", pairs(600));
-    const Ran made = permille({"data", "import", (folder / "text.tsv").string(), "--src-lang", "it", "--tgt-lang", "en", "--name", "small", "--licence",
-                               "CC0", "--test-sentences", "10", "--valid-sentences", "10", "--json"},
+    const Ran made = permille({"data", "import", (folder / "text.tsv").string(), "--src-lang", "it", "--tgt-lang", "en", "--name", "small",
+                               "--licence", "CC0", "--test-sentences", "10", "--valid-sentences", "10", "--json"},
                               here);
     INFO(made.err);
     REQUIRE(made.code == 0);
@@ -64,14 +66,15 @@ TEST_CASE("wrong text fails with file and line", "[cli]") {
     const RunOptions here = {.environment = {"PERMILLE_HOME=" + (folder / "home").string()}};
     write_text(folder / "a.it", "uno\ndue\ntre\n");
     write_text(folder / "a.en", "one\ntwo\n");
-    const Ran misaligned =
-        permille({"data", "import", (folder / "a.it").string(), (folder / "a.en").string(), "-s", "it", "-t", "en", "-n", "x", "--json"}, here);
+    const Ran misaligned = permille(
+        {"data", "import", (folder / "a.it").string(), (folder / "a.en").string(), "-s", "it", "-t", "en", "-n", "x", "--json"}, here);
     CHECK(misaligned.code == 1);
     CHECK(misaligned.error().at("kind") == "file");
     CHECK(misaligned.error().at("where").get<std::string>().find("a.") != std::string::npos);
     CHECK_FALSE(std::filesystem::exists(folder / "home/corpora/x"));
 
-    const Ran missing = permille({"data", "clean", (folder / "no.tsv").string(), "-s", "it", "-t", "en", "-o", (folder / "o.tsv").string()}, here);
+    const Ran missing =
+        permille({"data", "clean", (folder / "no.tsv").string(), "-s", "it", "-t", "en", "-o", (folder / "o.tsv").string()}, here);
     CHECK(missing.code == 1);
     CHECK(missing.err.find("no.tsv") != std::string::npos);
 
@@ -87,7 +90,8 @@ TEST_CASE("cleaning counts its reasons and splitting leaks nothing", "[cli]") {
     REQUIRE(cleaned.code == 0);
     CHECK(cleaned.json().at("read") == 301);
     CHECK(cleaned.json().dump().find("too_short") != std::string::npos);
-    const Ran split = permille({"data", "split", (folder / "clean.tsv").string(), "-s", "it", "-t", "en", "-o", (folder / "parts").string()});
+    const Ran split =
+        permille({"data", "split", (folder / "clean.tsv").string(), "-s", "it", "-t", "en", "-o", (folder / "parts").string()});
     INFO(split.err);
     CHECK(split.code == 0);
     CHECK(std::filesystem::exists(folder / "parts/test.tsv"));

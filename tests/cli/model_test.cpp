@@ -54,7 +54,8 @@ TEST_CASE("info estimates the memory that every method needs, from config.json a
         INFO(method);
         CHECK(bytes.get<std::int64_t>() > 71808 * 4);
     }
-    CHECK(permille({"info", folder.path().string(), "--memory", "--dtype", "bfloat16", "--json"}).json().at("memory").at("weights_bytes") < 71808 * 3);
+    CHECK(permille({"info", folder.path().string(), "--memory", "--dtype", "bfloat16", "--json"}).json().at("memory").at("weights_bytes") <
+          71808 * 3);
     CHECK(permille({"info", folder.path().string(), "--memory"}).out.find("training lora") != std::string::npos);
     CHECK_FALSE(permille({"info", folder.path().string(), "--json"}).json().contains("memory"));
 }
@@ -92,13 +93,15 @@ TEST_CASE("ids go out and come back as text", "[cli]") {
 
 TEST_CASE("translation keeps lines and order, empty ones too", "[cli]") {
     const std::string lines = "Apri il file.\n\nChiudi la finestra.\n";
-    const Ran plain = permille({"translate", "-m", kBase, "-s", "it", "-t", "en", "--beam", "2", "--max-length", "20", "--threads", "1"}, with_input(lines));
+    const Ran plain = permille({"translate", "-m", kBase, "-s", "it", "-t", "en", "--beam", "2", "--max-length", "20", "--threads", "1"},
+                               with_input(lines));
     INFO(plain.err);
     REQUIRE(plain.code == 0);
     CHECK(std::count(plain.out.begin(), plain.out.end(), '\n') == 3);
 
-    const Ran json = permille({"translate", "-m", kBase, "-s", "it", "-t", "en", "--beam", "2", "--n-best", "2", "--max-length", "20", "--json"},
-                              with_input(lines));
+    const Ran json =
+        permille({"translate", "-m", kBase, "-s", "it", "-t", "en", "--beam", "2", "--n-best", "2", "--max-length", "20", "--json"},
+                 with_input(lines));
     REQUIRE(json.code == 0);
     const Json document = json.json();
     REQUIRE(document.size() == 3);
@@ -107,7 +110,8 @@ TEST_CASE("translation keeps lines and order, empty ones too", "[cli]") {
     CHECK(document[0].at("alternatives").size() == 2);
     CHECK(document[0].at("alternatives")[0].at("text") == document[0].at("text"));
     CHECK(permille({"translate", "-m", kBase, "-s", "it", "-t", "en"}).code == 0);
-    CHECK(permille({"translate", "-m", kBase, "-s", "it", "-t", "en", "--beam", "2", "--n-best", "3", "--json"}, with_input(lines)).code == 2);
+    CHECK(permille({"translate", "-m", kBase, "-s", "it", "-t", "en", "--beam", "2", "--n-best", "3", "--json"}, with_input(lines)).code ==
+          2);
     const Ran language = permille({"translate", "-m", kBase, "-s", "xx", "-t", "en"}, with_input(lines));
     CHECK(language.code == 1);
     CHECK(language.err.find("it") != std::string::npos);
@@ -131,13 +135,15 @@ TEST_CASE("score prints a log-probability and a count per pair", "[cli]") {
 TEST_CASE("bleu has score, signature and parts", "[cli]") {
     const TemporaryFolder folder;
     write_text(folder / "ref", "the cat sat on the mat\nthe dog is old\n");
-    const Ran ran = permille({"bleu", "--ref", (folder / "ref").string(), "--json"}, with_input("the cat sat on the mat\nthe dog is old\n"));
+    const Ran ran =
+        permille({"bleu", "--ref", (folder / "ref").string(), "--json"}, with_input("the cat sat on the mat\nthe dog is old\n"));
     INFO(ran.err);
     REQUIRE(ran.code == 0);
     CHECK(ran.json().at("score").get<double>() > 99.9);
     CHECK(ran.json().at("signature").get<std::string>().find("tok:13a") != std::string::npos);
     CHECK(ran.json().at("precisions").size() == 4);
-    const Ran confident = permille({"bleu", "--ref", (folder / "ref").string(), "--confidence", "--json"}, with_input("the cat sat on a mat\nthe dog is old\n"));
+    const Ran confident = permille({"bleu", "--ref", (folder / "ref").string(), "--confidence", "--json"},
+                                   with_input("the cat sat on a mat\nthe dog is old\n"));
     CHECK(confident.json().at("low").get<double>() <= confident.json().at("high").get<double>());
     const Ran misaligned = permille({"bleu", "--ref", (folder / "ref").string()}, with_input("one line\n"));
     CHECK(misaligned.code == 1);
@@ -152,8 +158,8 @@ TEST_CASE("budget solves or says why not", "[cli]") {
     REQUIRE(answers.size() >= 10);
     for (const Json& answer : answers) {
         INFO(answer.dump());
-        for (const char* field : {"method", "requested", "reachable", "solved", "trainable", "stored", "added", "percent_base", "percent_total",
-                                  "peak_memory_bytes", "seconds_per_1000_updates", "reason"})
+        for (const char* field : {"method", "requested", "reachable", "solved", "trainable", "stored", "added", "percent_base",
+                                  "percent_total", "peak_memory_bytes", "seconds_per_1000_updates", "reason"})
             CHECK(answer.contains(field));
         if (answer.at("solved").is_null()) CHECK_FALSE(answer.at("reason").get<std::string>().empty());
     }
@@ -166,8 +172,12 @@ TEST_CASE("a hub name is downloaded, found again, and found by Hugging Face's ow
     const FakeHub hub(FakeHub::tiny_base());
     const auto with = [&](std::vector<std::string> more = {}) {
         RunOptions options;
-        options.environment = {"HF_HUB_OFFLINE=0", "HF_ENDPOINT=" + hub.url(), "HF_HOME=" + folder.path().string(),
-                               "HF_HUB_CACHE=" + (folder / "hub").string(), "HF_TOKEN=hf_secret", "no_proxy=127.0.0.1,localhost"};
+        options.environment = {"HF_HUB_OFFLINE=0",
+                               "HF_ENDPOINT=" + hub.url(),
+                               "HF_HOME=" + folder.path().string(),
+                               "HF_HUB_CACHE=" + (folder / "hub").string(),
+                               "HF_TOKEN=hf_secret",
+                               "no_proxy=127.0.0.1,localhost"};
         options.environment.insert(options.environment.end(), more.begin(), more.end());
         return options;
     };
@@ -189,7 +199,11 @@ TEST_CASE("a hub name is downloaded, found again, and found by Hugging Face's ow
           permille({"tokenize", "--model", kBase, "--lang", "it"}, with_input("Apri il file.\n")).out);
     CHECK(permille({"info", FakeHub::kName}, with()).code == 0);
     CHECK(hub.hub().requests().size() == asked);
-    CHECK(permille({"info", std::string(FakeHub::kName) + "@v1", "--json"}, with()).json().at("folder").get<std::string>().ends_with(FakeHub::kOther));
+    CHECK(permille({"info", std::string(FakeHub::kName) + "@v1", "--json"}, with())
+              .json()
+              .at("folder")
+              .get<std::string>()
+              .ends_with(FakeHub::kOther));
 
     const Ran missing = permille({"translate", "-m", "tiny/modle", "-s", "it", "-t", "en", "--json"}, with());
     CHECK(missing.code == 1);
@@ -206,7 +220,8 @@ TEST_CASE("a hub name is downloaded, found again, and found by Hugging Face's ow
         WARN("without huggingface_hub (PERMILLE_PYTHON) its client is not asked");
         return;
     }
-    const Ran client = run_program(python, {"-c", R"(
+    const Ran client = run_program(python,
+                                   {"-c", R"(
 import huggingface_hub as hub, os, sys
 for name in ["config.json", "vocab.json", "sentencepiece.bpe.model", "model.safetensors"]:
     found = hub.try_to_load_from_cache("tiny/model", name)
@@ -218,10 +233,13 @@ info = next(repo for repo in hub.scan_cache_dir().repos if repo.repo_id == "tiny
 assert {ref for revision in info.revisions for ref in revision.refs} == {"main", "v1"} and not hub.scan_cache_dir().warnings
 for name in ["config.json", "generation_config.json", "tokenizer_config.json", "vocab.json", "sentencepiece.bpe.model", "model.safetensors"]:
     hub.hf_hub_download("tiny/model", name, cache_dir=sys.argv[2])
-)", FakeHub::kOther, (folder / "theirs").string()}, with());
+)",
+                                    FakeHub::kOther, (folder / "theirs").string()},
+                                   with());
     INFO(client.err);
     REQUIRE(client.code == 0);
-    const Ran theirs = permille({"info", FakeHub::kName, "--json"}, with({"HF_HUB_OFFLINE=1", "HF_HUB_CACHE=" + (folder / "theirs").string()}));
+    const Ran theirs =
+        permille({"info", FakeHub::kName, "--json"}, with({"HF_HUB_OFFLINE=1", "HF_HUB_CACHE=" + (folder / "theirs").string()}));
     INFO(theirs.err);
     REQUIRE(theirs.code == 0);
     CHECK(theirs.json().at("languages") == Json({"en", "it", "tr"}));

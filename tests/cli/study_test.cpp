@@ -17,7 +17,8 @@ class Workplace {
 public:
     Workplace() {
         std::string text;
-        const std::vector<std::string> words = {"apri", "chiudi", "salva", "nuovo", "vecchio", "documento", "pagina", "riga", "tabella", "testo"};
+        const std::vector<std::string> words = {"apri",      "chiudi", "salva", "nuovo",   "vecchio",
+                                                "documento", "pagina", "riga",  "tabella", "testo"};
         const std::vector<std::string> english = {"open", "close", "save", "new", "old", "document", "page", "line", "table", "text"};
         for (std::size_t i = 0; i < 700; ++i) {
             std::string source, target;
@@ -28,8 +29,8 @@ public:
             text += source + "qui.\t" + target + "here.\n";
         }
         write_text(folder_ / "toy.tsv", text);
-        const Ran made = run({"data", "import", (folder_ / "toy.tsv").string(), "-s", "it", "-t", "en", "-n", "toy", "--test-sentences", "6",
-                              "--valid-sentences", "6", "--held-out-percent", "20"});
+        const Ran made = run({"data", "import", (folder_ / "toy.tsv").string(), "-s", "it", "-t", "en", "-n", "toy", "--test-sentences",
+                              "6", "--valid-sentences", "6", "--held-out-percent", "20"});
         if (made.code != 0) throw std::runtime_error(made.err);
     }
 
@@ -73,8 +74,27 @@ TEST_CASE("a study is recorded, shown and not done twice", "[cli]") {
     const Json results = place.run({"results", "--json"}).json();
     REQUIRE(results.size() == 3);
     for (const Json& run : results) {
-        for (const char* field : {"run", "study", "base", "pair", "method", "settings", "budget", "trainable", "percent_base", "train_sentences", "seed",
-                                  "status", "metric", "signature", "score", "low", "high", "seconds", "peak_memory_bytes", "started", "finished"}) {
+        for (const char* field : {"run",
+                                  "study",
+                                  "base",
+                                  "pair",
+                                  "method",
+                                  "settings",
+                                  "budget",
+                                  "trainable",
+                                  "percent_base",
+                                  "train_sentences",
+                                  "seed",
+                                  "status",
+                                  "metric",
+                                  "signature",
+                                  "score",
+                                  "low",
+                                  "high",
+                                  "seconds",
+                                  "peak_memory_bytes",
+                                  "started",
+                                  "finished"}) {
             INFO(field);
             CHECK(run.contains(field));
         }
@@ -95,7 +115,8 @@ TEST_CASE("a study is recorded, shown and not done twice", "[cli]") {
     for (const char* kind : {"svg", "pdf", "png"}) {
         INFO(kind);
         const auto chart = place / (std::string("chart.") + kind);
-        const Ran plot = place.run({"plot", "--x", "trainable_percent", "--y", "bleu", "--group", "method", "--facet", "pair", "-o", chart.string()});
+        const Ran plot =
+            place.run({"plot", "--x", "trainable_percent", "--y", "bleu", "--group", "method", "--facet", "pair", "-o", chart.string()});
         INFO(plot.err);
         CHECK(plot.code == 0);
         CHECK(std::filesystem::file_size(chart) > 500);
@@ -122,7 +143,9 @@ TEST_CASE("Ctrl-C keeps what is done and the same command continues", "[cli]") {
 TEST_CASE("on a cluster the tasks of an array take the runs of the study", "[cli]") {
     const Workplace place;
     const std::string file = place.study(small_study("[bitfit, layernorm]", 2));
-    const auto with_path = [](const std::filesystem::path& folder) { return RunOptions{.environment = {"PATH=" + folder.string() + ":/usr/bin:/bin"}}; };
+    const auto with_path = [](const std::filesystem::path& folder) {
+        return RunOptions{.environment = {"PATH=" + folder.string() + ":/usr/bin:/bin"}};
+    };
 
     make_folder(place / "empty");
     const Ran none = place.run({"run", file, "--executor", "slurm"}, with_path(place / "empty"));
@@ -141,8 +164,11 @@ TEST_CASE("on a cluster the tasks of an array take the runs of the study", "[cli
     CHECK(refused.err.find("Requested partition is not available") != std::string::npos);
     CHECK(refused.err.find("SBATCH_PARTITION") != std::string::npos);
 
-    sbatch("grep -q '^#SBATCH --array=1-2$' \"$2\" || exit 1\nfor task in 1 2; do bash \"$2\" >\"$2.$task\" 2>&1 & done\nwait\necho '42;here'\n");
-    const Ran submitted = place.run({"run", file, "--executor", "slurm", "--jobs", "2", "--threads", "1", "--json"}, with_path(place / "bin"));
+    sbatch(
+        "grep -q '^#SBATCH --array=1-2$' \"$2\" || exit 1\nfor task in 1 2; do bash \"$2\" >\"$2.$task\" 2>&1 & done\nwait\necho "
+        "'42;here'\n");
+    const Ran submitted =
+        place.run({"run", file, "--executor", "slurm", "--jobs", "2", "--threads", "1", "--json"}, with_path(place / "bin"));
     INFO(submitted.err);
     REQUIRE(submitted.code == 0);
     CHECK(submitted.json().at("slurm_job") == "42");
@@ -180,8 +206,9 @@ TEST_CASE("a database that is missing, damaged or newer is not touched", "[cli]"
 TEST_CASE("one training by command line makes an adapter that translate and adapter show take", "[cli]") {
     const Workplace place;
     const std::string out = (place / "adapter").string();
-    const Ran trained = place.run({"train", "-m", kBase, "--method", "lora", "--set", "rank=2", "--train", "toy", "--updates", "3", "--warmup-updates", "1",
-                                   "--batch-tokens", "200", "--valid-sentences", "4", "--out", out, "--threads", "1", "--json"});
+    const Ran trained = place.run({"train", "-m",        kBase, "--method",         "lora", "--set",          "rank=2", "--train",
+                                   "toy",   "--updates", "3",   "--warmup-updates", "1",    "--batch-tokens", "200",    "--valid-sentences",
+                                   "4",     "--out",     out,   "--threads",        "1",    "--json"});
     INFO(trained.err);
     REQUIRE(trained.code == 0);
     CHECK(trained.json().at("trainable").get<int>() > 0);
@@ -189,7 +216,9 @@ TEST_CASE("one training by command line makes an adapter that translate and adap
     INFO(shown.err);
     CHECK(shown.code == 0);
     CHECK(shown.json().is_object());
-    CHECK(place.run({"translate", "-m", kBase, "-a", out, "-s", "it", "-t", "en", "--max-length", "10"}, {.input = "apri la porta\n"}).code == 0);
+    CHECK(
+        place.run({"translate", "-m", kBase, "-a", out, "-s", "it", "-t", "en", "--max-length", "10"}, {.input = "apri la porta\n"}).code ==
+        0);
 
     CHECK(place.run({"adapter", "show", "/nowhere"}).code == 1);
     CHECK(place.run({"train", "-m", kBase, "--method", "loar", "--train", "toy", "--out", out}).code == 1);

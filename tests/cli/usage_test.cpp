@@ -16,8 +16,8 @@ TEST_CASE("help goes to standard output with exit code 0", "[cli]") {
     const Ran ran = permille({"--help"});
     CHECK(ran.code == 0);
     CHECK(ran.err.empty());
-    for (const char* verb : {"info", "tokenize", "detokenize", "score", "translate", "bleu", "methods", "budget", "data", "pretrain", "train", "run",
-                             "status", "results", "plot", "adapter", "doctor"}) {
+    for (const char* verb : {"info", "tokenize", "detokenize", "score", "translate", "bleu", "methods", "budget", "data", "pretrain",
+                             "train", "run", "status", "results", "plot", "adapter", "doctor"}) {
         INFO(verb);
         CHECK(ran.out.find("\n  " + std::string(verb) + " ") != std::string::npos);
     }
@@ -52,7 +52,8 @@ TEST_CASE("methods lists every method with its knobs", "[cli]") {
     REQUIRE(methods.size() >= 5);
     for (const Json& method : methods) {
         INFO(method.dump());
-        for (const char* field : {"id", "name", "paper", "sites", "knobs", "size_knob", "mergeable", "identity_at_start"}) CHECK(method.contains(field));
+        for (const char* field : {"id", "name", "paper", "sites", "knobs", "size_knob", "mergeable", "identity_at_start"})
+            CHECK(method.contains(field));
         for (const Json& knob : method.at("knobs")) {
             for (const char* field : {"name", "type", "default", "min", "max", "help"}) CHECK(knob.contains(field));
         }

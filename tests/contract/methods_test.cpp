@@ -161,7 +161,8 @@ TEST_CASE("a saved adapter is loaded exactly", "[contract]") {
     for (const Family& family : families()) {
         const TemporaryFolder folder;
         const auto fresh = tiny_model(family);
-        save_model(folder / "base", family.config(fresh->architecture()), fresh->layout(), fresh->weights(), at::kFloat, fresh->logits_bias());
+        save_model(folder / "base", family.config(fresh->architecture()), fresh->layout(), fresh->weights(), at::kFloat,
+                   fresh->logits_bias());
         const auto base = load_base(folder / "base", at::kCPU, at::kFloat);
         for (const auto& method : methods()) {
             INFO("method " << method->info().id << ", family " << family.model_type);

@@ -72,9 +72,12 @@ const std::map<std::string, std::set<std::string>> kCoreArrows = {
     {"core/data", {"core/base", "core/text", "core/nn"}},
     {"core/models", {"core/base", "core/text", "core/nn"}},
     {"core/peft", {"core/base", "core/nn"}},
-    {"core/train", {"core/base", "core/text", "core/nn", "core/metrics", "core/store", "core/data", "core/models", "core/peft", "core/decode"}},
+    {"core/train",
+     {"core/base", "core/text", "core/nn", "core/metrics", "core/store", "core/data", "core/models", "core/peft", "core/decode"}},
     {"core/decode", {"core/base", "core/text", "core/nn", "core/metrics", "core/data", "core/models", "core/peft"}},
-    {"core/jobs", {"core/base", "core/text", "core/nn", "core/metrics", "core/store", "core/data", "core/models", "core/peft", "core/train", "core/decode"}},
+    {"core/jobs",
+     {"core/base", "core/text", "core/nn", "core/metrics", "core/store", "core/data", "core/models", "core/peft", "core/train",
+      "core/decode"}},
 };
 
 // What a method may know of a model: what all families have in common.
@@ -86,7 +89,9 @@ bool is_torch(const std::string& include) {
     return include.starts_with("torch/") || include.starts_with("ATen/") || include.starts_with("c10/") || include.starts_with("caffe2/");
 }
 
-bool is_qt(const std::string& include) { return include.size() > 1 && include[0] == 'Q' && std::isupper(static_cast<unsigned char>(include[1])); }
+bool is_qt(const std::string& include) {
+    return include.size() > 1 && include[0] == 'Q' && std::isupper(static_cast<unsigned char>(include[1]));
+}
 
 // Why this include is not allowed; "" when it is.
 std::string objection(const std::string& file, const Include& include) {
@@ -94,13 +99,15 @@ std::string objection(const std::string& file, const Include& include) {
     const std::string top = parts_of(file).front();
     const std::string to = area_of(include.name);
     if (top == "tests") {
-        return include.name.starts_with("catch2/") && file != "tests/support/test.h" ? "Catch2 is included by tests/support/test.h only" : "";
+        return include.name.starts_with("catch2/") && file != "tests/support/test.h" ? "Catch2 is included by tests/support/test.h only"
+                                                                                     : "";
     }
     if (include.name.starts_with("tests/")) return "only tests include tests";
     if (include.name.starts_with("catch2/")) return "only tests use Catch2";
     if (!include.quoted) {
         if (is_qt(include.name) && top == "core") return "core knows no Qt";
-        if (is_torch(include.name) && (top == "ui" || top == "app" || from == "core/metrics" || from == "core/store" || from == "core/base"))
+        if (is_torch(include.name) &&
+            (top == "ui" || top == "app" || from == "core/metrics" || from == "core/store" || from == "core/base"))
             return from + " knows no torch";
         return "";
     }
@@ -167,7 +174,8 @@ TEST_CASE("what the window and the command line include is free of torch, howeve
         const auto found = sources.find(file);
         if (found == sources.end()) continue;
         for (const auto& include : found->second) {
-            if (is_torch(include.name)) complaints.push_back(file + " includes " + include.name + (seen.count(file) ? ", reached from " + seen[file] : ""));
+            if (is_torch(include.name))
+                complaints.push_back(file + " includes " + include.name + (seen.count(file) ? ", reached from " + seen[file] : ""));
             if (include.quoted && seen.emplace(include.name, file).second) open.push_back(include.name);
         }
     }
@@ -181,7 +189,8 @@ TEST_CASE("the check itself finds wrong arrows", "[house]") {
     CHECK(objection("core/models/seq2seq.cpp", {"core/peft/method.h", true, 1}) == "core/models may not include core/peft");
     CHECK(objection("core/metrics/bleu.cpp", {"torch/torch.h", false, 1}) == "core/metrics knows no torch");
     CHECK(objection("core/train/trainer.cpp", {"QString", false, 1}) == "core knows no Qt");
-    CHECK(objection("ui/pages/a.cpp", {"core/nn/parts.h", true, 1}) == "ui includes core/jobs, core/store, core/base and core/metrics only");
+    CHECK(objection("ui/pages/a.cpp", {"core/nn/parts.h", true, 1}) ==
+          "ui includes core/jobs, core/store, core/base and core/metrics only");
     CHECK(objection("ui/pages/a.cpp", {"app/cli/console.h", true, 1}) == "ui includes only ui and the faces of core");
     CHECK(objection("core/base/json.cpp", {"json.h", true, 1}) == "includes are written from the root of the repository");
     CHECK(family_objection("core/peft/lora.cpp", {"core/models/m2m100/config.h", true, 1}) == "only families.cpp knows the family m2m100");

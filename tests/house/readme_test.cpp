@@ -16,7 +16,8 @@ std::string source_file(const std::string& name) { return read_text(std::filesys
 std::set<std::string> matches(const std::string& text, const std::string& pattern) {
     std::set<std::string> found;
     const std::regex regex(pattern);
-    for (auto match = std::sregex_iterator(text.begin(), text.end(), regex); match != std::sregex_iterator(); ++match) found.insert((*match)[1]);
+    for (auto match = std::sregex_iterator(text.begin(), text.end(), regex); match != std::sregex_iterator(); ++match)
+        found.insert((*match)[1]);
     return found;
 }
 
@@ -56,7 +57,8 @@ TEST_CASE("the files that the README names exist", "[house]") {
         INFO(file);
         CHECK(std::filesystem::exists(std::filesystem::path(PERMILLE_SOURCE_DIR) / file));
     }
-    for (const auto& file : matches(source_file("README.md"), R"((?:^|[\s`(])((?:packaging|resources|tests|core)/[A-Za-z0-9_./-]+[A-Za-z0-9_]))")) {
+    for (const auto& file :
+         matches(source_file("README.md"), R"((?:^|[\s`(])((?:packaging|resources|tests|core)/[A-Za-z0-9_./-]+[A-Za-z0-9_]))")) {
         INFO(file);
         CHECK(std::filesystem::exists(std::filesystem::path(PERMILLE_SOURCE_DIR) / file));
     }

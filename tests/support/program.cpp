@@ -84,7 +84,8 @@ Ran run_program(const std::string& program, const std::vector<std::string>& argu
         take(ends[0], out, ran.out);
         take(ends[1], err, ran.err);
         if (ends[2].revents & (POLLOUT | POLLERR)) {
-            const ssize_t count = write(in.write_end, options.input.data() + written, std::min<std::size_t>(options.input.size() - written, 4096));
+            const ssize_t count =
+                write(in.write_end, options.input.data() + written, std::min<std::size_t>(options.input.size() - written, 4096));
             if (count > 0) written += static_cast<std::size_t>(count);
             if (count <= 0 || written == options.input.size()) in.close_write();
         }
@@ -99,6 +100,8 @@ Ran run_program(const std::string& program, const std::vector<std::string>& argu
     return ran;
 }
 
-Ran permille(const std::vector<std::string>& arguments, const RunOptions& options) { return run_program(PERMILLE_PROGRAM, arguments, options); }
+Ran permille(const std::vector<std::string>& arguments, const RunOptions& options) {
+    return run_program(PERMILLE_PROGRAM, arguments, options);
+}
 
 }  // namespace permille::test

@@ -12,15 +12,15 @@
 namespace permille::test {
 
 struct Ran {
-    int code = 0;            // exit code; 128 + N when signal N ended it
+    int code = 0;  // exit code; 128 + N when signal N ended it
     std::string out, err;
     Json json() const { return Json::parse(out); }
     Json error() const { return Json::parse(err).at("error"); }
 };
 
 struct RunOptions {
-    std::string input = {};                      // standard input
-    std::vector<std::string> environment = {};   // NAME=value, added to or replacing the test's own
+    std::string input = {};                     // standard input
+    std::vector<std::string> environment = {};  // NAME=value, added to or replacing the test's own
     std::optional<std::filesystem::path> folder = {};
     // Sends this signal as soon as `signal_when` occurs in what it has printed to standard error; "": when it has started.
     int signal = 0;

@@ -12,8 +12,8 @@ int main(int argc, char** argv) {
     permille::ui::apply_theme(application, permille::ui::Theme::light);
     using namespace permille::test;
     int failures = 0;
-    for (const auto make :
-         {make_bases_test, make_chart_test, make_field_form_test, make_item_models_test, make_pages_test, make_watcher_test, make_window_test}) {
+    for (const auto make : {make_bases_test, make_chart_test, make_field_form_test, make_item_models_test, make_pages_test,
+                            make_watcher_test, make_window_test}) {
         const auto test = make();
         failures += QTest::qExec(test.get(), argc, argv);
     }

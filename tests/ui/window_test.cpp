@@ -112,9 +112,9 @@ private Q_SLOTS:
         MainWindow window(parts());
         window.openDatabase(in(folder, "a.db"));
         window.show();
-        for (const auto& [page, title] : {std::pair(PageId::study, u"Study"_s), std::pair(PageId::runs, u"Runs"_s),
-                                          std::pair(PageId::chart, u"Chart"_s), std::pair(PageId::results, u"Results"_s),
-                                          std::pair(PageId::bases, u"Bases"_s)}) {
+        for (const auto& [page, title] :
+             {std::pair(PageId::study, u"Study"_s), std::pair(PageId::runs, u"Runs"_s), std::pair(PageId::chart, u"Chart"_s),
+              std::pair(PageId::results, u"Results"_s), std::pair(PageId::bases, u"Bases"_s)}) {
             auto* chosen = action(window, title);
             QVERIFY(chosen && !chosen->shortcut().isEmpty());
             chosen->trigger();

@@ -26,8 +26,7 @@ private:
 
 std::unique_ptr<StudyEngine> make_core_engine(const StudyOrder& order, const EventSink& sink) {
     for (const auto& base : order.study.bases)
-        if (must_download(base))
-            throw Error(ErrorKind::config, base, "is not on this machine yet", "download it on the page of bases");
+        if (must_download(base)) throw Error(ErrorKind::config, base, "is not on this machine yet", "download it on the page of bases");
     if (order.enqueue) enqueue_study(order.study, order.yaml, order.database);
     return std::make_unique<CoreEngine>(order, sink);
 }

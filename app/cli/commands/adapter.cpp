@@ -27,7 +27,8 @@ Action make_adapter(CLI::App& verb) {
             for (const auto& [column, cell] : value.front().items()) table.front().push_back(column);
             for (const Json& entry : value) {
                 table.emplace_back();
-                for (const auto& [column, cell] : entry.items()) table.back().push_back(cell.is_string() ? cell.get<std::string>() : cell.dump());
+                for (const auto& [column, cell] : entry.items())
+                    table.back().push_back(cell.is_string() ? cell.get<std::string>() : cell.dump());
             }
             console.out() << '\n' << name << '\n';
             console.print_table(table);

@@ -51,9 +51,11 @@ Action make_budget(CLI::App& verb) {
         Json training = Json::object(), device = Json::object();
     };
     auto options = std::make_shared<Options>();
-    verb.add_option("--model,-m", options->model, "a model folder (config.json is enough), the name of a bundled base, or a hub name")->required();
+    verb.add_option("--model,-m", options->model, "a model folder (config.json is enough), the name of a bundled base, or a hub name")
+        ->required();
     verb.add_option("--method", options->methods, "method ids, separated by commas, or all")->type_name("X[,Y...]")->capture_default_str();
-    verb.add_option("--budget,-b", options->budgets, "shares of the base's parameters, such as 0.5%,2% or 5‰; without it the default sizes are counted")
+    verb.add_option("--budget,-b", options->budgets,
+                    "shares of the base's parameters, such as 0.5%,2% or 5‰; without it the default sizes are counted")
         ->type_name("P[,Q...]");
     verb.add_option("--set", options->knobs, "a knob of the method, knob=value; may be given several times")->type_name("KNOB=VALUE");
     add_field_options(verb, TrainingSettings::fields().list(), options->training, "Training (for the estimates)");
@@ -94,8 +96,8 @@ Action make_budget(CLI::App& verb) {
                             answer.min_percent && answer.max_percent
                                 ? shown_number(*answer.min_percent, 3) + " to " + shown_number(*answer.max_percent, 3)
                                 : "-",
-                            solved ? shown_bytes(answer.peak_memory_bytes) : "-", solved ? shown_duration(answer.seconds_per_1000_updates) : "-",
-                            answer.reason});
+                            solved ? shown_bytes(answer.peak_memory_bytes) : "-",
+                            solved ? shown_duration(answer.seconds_per_1000_updates) : "-", answer.reason});
         }
         console.print_table(rows);
         return kDone;

@@ -18,13 +18,12 @@ struct TextOptions {
     std::string format, source, target;
     Json clean = Json::object(), split = Json::object();
 
-    TextInput input() const {
-        return {format.empty() ? guess_format(files) : text_format(format, "--format"), files, source, target};
-    }
+    TextInput input() const { return {format.empty() ? guess_format(files) : text_format(format, "--format"), files, source, target}; }
 };
 
 void add_text_options(CLI::App& verb, TextOptions& options) {
-    verb.add_option("FILES", options.files, "the text: two files (Moses), a TSV, JSONL, TMX, PO or MO file, or a folder of catalogs")->required();
+    verb.add_option("FILES", options.files, "the text: two files (Moses), a TSV, JSONL, TMX, PO or MO file, or a folder of catalogs")
+        ->required();
     verb.add_option("--format,-f", options.format, "moses, tsv, jsonl, tmx or catalogs; without it the file names decide");
     verb.add_option("--src-lang,-s", options.source, "source language, such as de")->required();
     verb.add_option("--tgt-lang,-t", options.target, "target language, such as en")->required();
@@ -47,8 +46,10 @@ Action make_import(CLI::App& verb) {
     auto options = std::make_shared<Options>();
     add_text_options(verb, *options);
     verb.add_option("--name,-n", options->request.name, "the name of the corpus, as studies and train will call it")->required();
-    verb.add_option("--valid", options->request.valid_files, "your own validation text, in the same format; then nothing is split off")->type_name("FILE");
-    verb.add_option("--test", options->request.test_files, "your own test text, in the same format; then nothing is split off")->type_name("FILE");
+    verb.add_option("--valid", options->request.valid_files, "your own validation text, in the same format; then nothing is split off")
+        ->type_name("FILE");
+    verb.add_option("--test", options->request.test_files, "your own test text, in the same format; then nothing is split off")
+        ->type_name("FILE");
     verb.add_option("--licence", options->request.licence, "the licence of the text, kept with it");
     verb.add_flag("--replace", options->request.replace, "an existing corpus of that name");
     add_database_option(verb, options->database);
@@ -76,7 +77,9 @@ std::filesystem::path find_corpus(const std::string& name) {
     for (const auto& corpus : list_corpora(data_home())) names.push_back(corpus.name);
     const std::string near = nearest(name, names);
     throw Error(ErrorKind::file, name, "there is no corpus of that name in " + (data_home() / "corpora").string(),
-                !near.empty() ? "did you mean '" + near + "'?" : names.empty() ? "make one with permille data import" : "corpora there: " + list_some(names));
+                !near.empty()   ? "did you mean '" + near + "'?"
+                : names.empty() ? "make one with permille data import"
+                                : "corpora there: " + list_some(names));
 }
 
 Action make_stats(CLI::App& verb) {
@@ -92,10 +95,12 @@ Action make_stats(CLI::App& verb) {
                     const auto found = corpus.splits.find(split);
                     return shown_count(found == corpus.splits.end() ? 0 : found->second.rows);
                 };
-                rows.push_back({corpus.name, corpus.source_language, corpus.target_language, count("train"), count("valid"), count("test"), corpus.licences()});
+                rows.push_back({corpus.name, corpus.source_language, corpus.target_language, count("train"), count("valid"), count("test"),
+                                corpus.licences()});
             }
             if (console.json()) console.print(document);
-            else if (rows.size() == 1) console.say("no corpus in " + (data_home() / "corpora").string() + " yet; permille data import makes one");
+            else if (rows.size() == 1)
+                console.say("no corpus in " + (data_home() / "corpora").string() + " yet; permille data import makes one");
             else console.print_table(rows);
             return kDone;
         }
@@ -118,7 +123,8 @@ Action make_clean(CLI::App& verb) {
     verb.add_option("--out,-o", options->output, "the cleaned text, source TAB target")->required()->type_name("FILE.tsv");
     add_clean_options(verb, options->clean);
     return [options](Console& console) {
-        const CleanCounts counts = clean_text(options->input(), CleanSettings::fields().parse(options->clean, ""), options->output, console.sink());
+        const CleanCounts counts =
+            clean_text(options->input(), CleanSettings::fields().parse(options->clean, ""), options->output, console.sink());
         if (console.json()) console.print(counts.to_json());
         else print_tree(console.out(), counts.to_json());
         return kDone;
@@ -134,7 +140,8 @@ Action make_split(CLI::App& verb) {
     verb.add_option("--out,-o", options->folder, "the folder that gets train.tsv, valid.tsv and test.tsv")->required()->type_name("DIR");
     add_split_options(verb, options->split);
     return [options](Console& console) {
-        print_report(console, split_text(options->input(), SplitSettings::fields().parse(options->split, ""), options->folder, console.sink()));
+        print_report(console,
+                     split_text(options->input(), SplitSettings::fields().parse(options->split, ""), options->folder, console.sink()));
         return kDone;
     };
 }
@@ -148,7 +155,9 @@ Action make_recipe(CLI::App& verb) {
     auto options = std::make_shared<Options>();
     verb.add_option("RECIPE", options->recipe, "the name of a shipped recipe, such as software-texts, or a file")->required();
     verb.add_option("--pairs", options->pairs, "only these, such as it-en,tr-en")->type_name("PAIR[,PAIR...]");
-    verb.add_option("--packages", options->packages, "the folder that packaging/fetch-texts filled")->capture_default_str()->type_name("DIR");
+    verb.add_option("--packages", options->packages, "the folder that packaging/fetch-texts filled")
+        ->capture_default_str()
+        ->type_name("DIR");
     verb.add_flag("--list-packages", options->list_packages, "only name the packages that packaging/fetch-texts must get");
     verb.add_flag("--rebuild", options->rebuild, "make corpora again that are there already");
     add_database_option(verb, options->database);

@@ -41,10 +41,11 @@ Action make_info(CLI::App& verb) {
         };
         if (needs) {
             rows.push_back({"memory, weights", shown_bytes(needs->weights_bytes) + " in " + needs->dtype});
-            rows.push_back({"memory, translating", shown_bytes(needs->inference_bytes) + " (beam " + std::to_string(needs->beam_size) + ", batches of " +
-                                                       shown_count(needs->decoding_tokens) + " tokens)"});
+            rows.push_back({"memory, translating", shown_bytes(needs->inference_bytes) + " (beam " + std::to_string(needs->beam_size) +
+                                                       ", batches of " + shown_count(needs->decoding_tokens) + " tokens)"});
             for (const auto& [method, bytes] : needs->training_bytes)
-                rows.push_back({"memory, training " + method, shown_bytes(bytes) + " (batches of " + shown_count(needs->training_tokens) + " tokens)"});
+                rows.push_back({"memory, training " + method,
+                                shown_bytes(bytes) + " (batches of " + shown_count(needs->training_tokens) + " tokens)"});
         }
         console.print_table(rows);
         return kDone;

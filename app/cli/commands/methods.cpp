@@ -47,12 +47,11 @@ std::string range_of(const Field& knob) {
 
 void describe(Console& console, const MethodInfo& method) {
     std::ostream& out = console.out();
-    out << method.id << ": " << method.name << "\n" << method.summary << "\n\npaper                  " << method.paper
-        << "\nwhere it goes          " << list_some(method.sites, 100)
+    out << method.id << ": " << method.name << "\n"
+        << method.summary << "\n\npaper                  " << method.paper << "\nwhere it goes          " << list_some(method.sites, 100)
         << "\nsize knob              " << (method.size_knob.empty() ? "none: its size is fixed" : method.size_knob)
-        << "\nmergeable              " << (method.mergeable ? "yes" : "no")
-        << "\nstarts as the base     " << (method.identity_at_start ? "yes" : "no")
-        << "\ndefault learning rate  " << Json(method.default_learning_rate).dump() << "\n";
+        << "\nmergeable              " << (method.mergeable ? "yes" : "no") << "\nstarts as the base     "
+        << (method.identity_at_start ? "yes" : "no") << "\ndefault learning rate  " << Json(method.default_learning_rate).dump() << "\n";
     if (method.knobs.empty()) return;
     out << "\nKnobs, given as --set knob=value:\n";
     std::vector<std::vector<std::string>> rows = {{"knob", "default", "range", "meaning"}};
@@ -76,7 +75,8 @@ Action make_methods(CLI::App& verb) {
         std::vector<std::vector<std::string>> rows = {{"method", "name", "size knob", "mergeable", "paper"}};
         for (const MethodInfo& method : method_catalog()) {
             document.push_back(to_json(method));
-            rows.push_back({method.id, method.name, method.size_knob.empty() ? "(fixed)" : method.size_knob, method.mergeable ? "yes" : "no", method.paper});
+            rows.push_back({method.id, method.name, method.size_knob.empty() ? "(fixed)" : method.size_knob,
+                            method.mergeable ? "yes" : "no", method.paper});
         }
         if (console.json()) {
             console.print(document);

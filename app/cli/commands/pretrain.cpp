@@ -16,10 +16,13 @@ Action make_pretrain(CLI::App& verb) {
     };
     auto options = std::make_shared<Options>();
     verb.add_option("RECIPE", options->recipe, "the recipe, a YAML file")->required()->type_name("RECIPE.yaml");
-    verb.add_option("--out,-o", options->output, "the folder of the finished base; without it data folder/bases/NAME OF THE RECIPE")->type_name("DIR");
-    verb.add_option("--work", options->work, "corpora and checkpoints; started again, it continues from there; without it OUT.work")->type_name("DIR");
+    verb.add_option("--out,-o", options->output, "the folder of the finished base; without it data folder/bases/NAME OF THE RECIPE")
+        ->type_name("DIR");
+    verb.add_option("--work", options->work, "corpora and checkpoints; started again, it continues from there; without it OUT.work")
+        ->type_name("DIR");
     verb.add_option("--updates", options->updates, "stop after this many more updates; 0: as the recipe says")
-        ->check(CLI::NonNegativeNumber)->capture_default_str();
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
     add_device_options(verb, options->device);
     verb.footer("Ctrl-C saves a checkpoint; the same command continues from it.");
     return [options](Console& console) {
@@ -28,7 +31,8 @@ Action make_pretrain(CLI::App& verb) {
         std::filesystem::path work = options->work;
         if (work.empty()) work = output.string() + ".work";
         const auto device = DeviceSettings::fields().parse(options->device, "");
-        const PretrainReport report = pretrain(options->recipe, work, output, device, options->updates, console.sink(), console.stop_token());
+        const PretrainReport report =
+            pretrain(options->recipe, work, output, device, options->updates, console.sink(), console.stop_token());
         if (console.json()) {
             console.print(report.to_json());
         } else {

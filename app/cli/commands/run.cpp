@@ -70,7 +70,9 @@ public:
         std::size_t done = 0;
         std::string key, doing;
         for (const auto& run : runs) {
-            if (run.state == RunState::finished || run.state == RunState::failed || run.state == RunState::skipped || run.state == RunState::cancelled) ++done;
+            if (run.state == RunState::finished || run.state == RunState::failed || run.state == RunState::skipped ||
+                run.state == RunState::cancelled)
+                ++done;
             if (run.state != RunState::running) continue;
             key += std::to_string(run.id) + run.progress.doing;
             doing += "; " + short_label(run) + (run.progress.doing.empty() ? "" : ": " + run.progress.doing);
@@ -88,7 +90,8 @@ private:
                (run.spec.budget_percent ? " " + format_budget(*run.spec.budget_percent) : "");
     }
 
-    // A run that is still to come takes as long as finished ones of its method did, or as the average; -1 as long as there is nothing to go by.
+    // A run that is still to come takes as long as finished ones of its method did, or as the average; -1 as long as there is nothing to go
+    // by.
     double remaining(const std::vector<RunRow>& runs) const {
         std::map<std::string, std::pair<double, int>> by_method;
         for (const auto& run : runs) {
@@ -109,7 +112,8 @@ private:
         for (const auto& run : runs) {
             const bool open = run.state == RunState::queued || run.state == RunState::interrupted;
             if (!open && run.state != RunState::running) continue;
-            const double expected = run.state == RunState::running && run.progress.eta_seconds >= 0 ? run.progress.eta_seconds : mean(run.spec.method);
+            const double expected =
+                run.state == RunState::running && run.progress.eta_seconds >= 0 ? run.progress.eta_seconds : mean(run.spec.method);
             if (expected < 0) return -1;
             seconds += expected;
         }
@@ -126,7 +130,8 @@ int submit(const Options& options, const Study& study, Console& console) {
     namespace fs = std::filesystem;
     const fs::path database = fs::absolute(options.database);
     SlurmJob job{study.name, database.parent_path() / (database.stem().string() + "-runs"), study.jobs, {}};
-    job.command = {fs::read_symlink("/proc/self/exe").string(), "run", fs::absolute(options.study).string(), "--db", database.string(), "--jobs", "1"};
+    job.command = {
+        fs::read_symlink("/proc/self/exe").string(), "run", fs::absolute(options.study).string(), "--db", database.string(), "--jobs", "1"};
     for (const auto& [name, value] : options.device.items()) {
         job.command.push_back("--" + name);
         job.command.push_back(value.is_string() ? value.get<std::string>() : value.dump());
@@ -136,8 +141,8 @@ int submit(const Options& options, const Study& study, Console& console) {
     if (console.json())
         console.print({{"study", study.name}, {"database", database.string()}, {"slurm_job", number}, {"tasks", job.tasks}});
     else
-        console.out() << "Slurm job " << number << ": " << shown_count(job.tasks) << (job.tasks == 1 ? " task" : " tasks") << " of study " << study.name
-                      << "; permille status --db " << database.string() << " shows how far it is" << std::endl;
+        console.out() << "Slurm job " << number << ": " << shown_count(job.tasks) << (job.tasks == 1 ? " task" : " tasks") << " of study "
+                      << study.name << "; permille status --db " << database.string() << " shows how far it is" << std::endl;
     return kDone;
 }
 
@@ -182,7 +187,11 @@ int work(const Options& options, Console& console) {
     const StudyCount count = runner.count();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     if (console.json()) {
-        console.print({{"study", study.name}, {"database", options.database.string()}, {"runs", count.total()}, {"counts", to_json(count)}, {"seconds", seconds}});
+        console.print({{"study", study.name},
+                       {"database", options.database.string()},
+                       {"runs", count.total()},
+                       {"counts", to_json(count)},
+                       {"seconds", seconds}});
     } else {
         console.out() << "study " << study.name << ": " << shown(count) << "; " << shown_duration(seconds) << std::endl;
         for (const auto& run : runs_in(options, study.name, {RunState::failed, RunState::skipped}))

@@ -30,7 +30,8 @@ Table study_table(const Store& store, const std::vector<RunRow>& runs) {
     for (const auto& run : runs) ++counts[run.spec.study][run.state];
     Table table;
     table.columns = {{"study", "study", ColumnKind::text}, {"runs", "runs", ColumnKind::whole}};
-    for (const RunState state : kStates) table.columns.push_back({std::string(to_string(state)), std::string(to_string(state)), ColumnKind::whole});
+    for (const RunState state : kStates)
+        table.columns.push_back({std::string(to_string(state)), std::string(to_string(state)), ColumnKind::whole});
     for (const auto& study : store.studies()) {
         if (study.runs == 0) continue;
         table.rows.push_back({study.name.empty() ? "(single runs)" : study.name, study.runs});

@@ -26,7 +26,8 @@ Action make_tokenize(CLI::App& verb) {
             try {
                 ids = codec.encode(line, options->language, options->target);
             } catch (const Error& error) {
-                if (error.where().starts_with("text")) throw Error(error.kind(), "standard input, line " + std::to_string(number), error.found(), error.fix());
+                if (error.where().starts_with("text"))
+                    throw Error(error.kind(), "standard input, line " + std::to_string(number), error.found(), error.fix());
                 throw;
             }
             if (console.json()) {

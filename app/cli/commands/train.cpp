@@ -38,7 +38,8 @@ std::filesystem::path find_texts(const std::string& name, const std::string& opt
     }
     const std::string near = nearest(name, names);
     throw Error(ErrorKind::file, option, "'" + name + "' is neither a file nor a corpus in " + options.database.string(),
-                near.empty() ? (names.empty() ? "import one with permille data import" : "corpora there: " + list_some(names)) : "did you mean '" + near + "'?");
+                near.empty() ? (names.empty() ? "import one with permille data import" : "corpora there: " + list_some(names))
+                             : "did you mean '" + near + "'?");
 }
 
 int work(Options& options, Console& console) {
@@ -85,7 +86,8 @@ int work(Options& options, Console& console) {
             {"updates", shown_count(report.updates) + ", best after " + shown_count(report.best_step)},
             {"validation loss", shown_number(report.best_valid_loss, 4) + " nats per target token"}};
         if (report.best_valid_bleu) rows.push_back({"validation BLEU", shown_number(*report.best_valid_bleu, 2)});
-        rows.push_back({"time", shown_duration(report.seconds) + ", " + shown_count(static_cast<std::int64_t>(report.tokens_per_second)) + " tokens/s"});
+        rows.push_back({"time", shown_duration(report.seconds) + ", " + shown_count(static_cast<std::int64_t>(report.tokens_per_second)) +
+                                    " tokens/s"});
         rows.push_back({"peak memory", shown_bytes(report.peak_memory_bytes)});
         rows.push_back({"adapter", report.adapter});
         console.print_table(rows);
@@ -100,16 +102,20 @@ Action make_train(CLI::App& verb) {
     auto options = std::make_shared<Options>();
     verb.add_option("--model,-m", options->model, "a model folder, the name of a bundled base, or a hub name")->required();
     verb.add_option("--method", options->method, "what to train; permille methods lists them")->required();
-    verb.add_option("--budget,-b", options->budget, "trainable share of the base's parameters, such as 2% or 5‰; the size knob is solved from it");
+    verb.add_option("--budget,-b", options->budget,
+                    "trainable share of the base's parameters, such as 2% or 5‰; the size knob is solved from it");
     verb.add_option("--set", options->knobs, "a knob of the method; may be given several times")->type_name("KNOB=VALUE");
-    verb.add_option("--train", options->train, "training text: a TSV file (source, target) or a named corpus")->required()->type_name("TEXT");
+    verb.add_option("--train", options->train, "training text: a TSV file (source, target) or a named corpus")
+        ->required()
+        ->type_name("TEXT");
     verb.add_option("--valid", options->valid, "validation text; a named corpus has its own")->type_name("TEXT");
     verb.add_option("--src-lang,-s", options->source, "source language; a named corpus knows its own");
     verb.add_option("--tgt-lang,-t", options->target, "target language; a named corpus knows its own");
     verb.add_option("--out,-o", options->output, "the adapter folder to write")->required()->type_name("DIR");
     verb.add_flag("--resume", options->resume, "continue from the checkpoint of a run that was stopped");
     verb.add_option("--train-sentences", options->train_sentences, "the first sentences of the training text; 0: all")
-        ->check(CLI::NonNegativeNumber)->capture_default_str();
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
     verb.add_option("--seed", options->seed, "seed of initial values, dropout and data order")->capture_default_str();
     add_database_option(verb, options->database);
     add_field_options(verb, TrainingSettings::fields().list(), options->training, "Training");

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/models/bart_config.h"
+
 namespace permille {
 
 namespace {

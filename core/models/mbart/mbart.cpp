@@ -1,5 +1,7 @@
 #include "core/models/mbart/mbart.h"
 
+#include "core/models/bart_config.h"
+
 namespace permille {
 
 namespace {

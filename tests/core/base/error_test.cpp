@@ -5,7 +5,8 @@
 namespace permille::test {
 
 TEST_CASE("a message says where, what and what to do", "[base]") {
-    CHECK(std::string(Error(ErrorKind::config, "a.yaml:3", "'x' is not a number", "write 3").what()) == "a.yaml:3: 'x' is not a number; write 3");
+    CHECK(std::string(Error(ErrorKind::config, "a.yaml:3", "'x' is not a number", "write 3").what()) ==
+          "a.yaml:3: 'x' is not a number; write 3");
     CHECK(std::string(Error(ErrorKind::file, "", "is missing").what()) == "is missing");
 }
 

@@ -249,7 +249,8 @@ TEST_CASE("golden models are saved for transformers", "[.][save]") {
         const auto base = golden_model(name);
         const Seq2Seq& model = *base->network;
         const fs::path place = fs::path(folder) / name;
-        save_model(place, find_family(base->config, name).config(model.architecture()), model.layout(), model.weights(), at::kFloat, model.logits_bias());
+        save_model(place, find_family(base->config, name).config(model.architecture()), model.layout(), model.weights(), at::kFloat,
+                   model.logits_bias());
         copy_tokenizer(golden(name), place);
     }
 }
