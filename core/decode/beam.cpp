@@ -50,9 +50,9 @@ public:
         std::vector<Tokens> chosen;
         for (const auto sentence : sentences) chosen.push_back(sources[sentence]);
         const TokenRows source = TokenRows::of(chosen, model_.device());
-        const at::Tensor encoded = model_.encode(forward_, source);
-        const std::int64_t most = std::min(settings_.max_length, model_.architecture().max_positions);
-        DecoderCache cache = model_.start(forward_, source, encoded, beams, most);
+        const Encoded encoded = model_.encode(forward_, source);
+        const std::int64_t most = std::min(settings_.max_length, model_.longest_target(forward_));
+        DecoderCache cache = model_.start(forward_, encoded, beams, most);
         // The beams of a sentence are alike until there is something to choose: one row stands for them, in the memory of all.
         width_ = 1;
         cache.beams = 1;

@@ -46,9 +46,9 @@ public:
         std::vector<Tokens> chosen;
         for (const auto sentence : sentences) chosen.push_back(sources[sentence]);
         const TokenRows source = TokenRows::of(chosen, model_.device());
-        const at::Tensor encoded = model_.encode(forward_, source);
-        const std::int64_t most = std::min(settings_.max_length, model_.architecture().max_positions);
-        DecoderCache cache = model_.start(forward_, source, encoded, draws, most);
+        const Encoded encoded = model_.encode(forward_, source);
+        const std::int64_t most = std::min(settings_.max_length, model_.longest_target(forward_));
+        DecoderCache cache = model_.start(forward_, encoded, draws, most);
         std::vector<Draw> running;
         for (const auto sentence : sentences)
             for (std::int64_t k = 0; k < draws; ++k)

@@ -17,19 +17,6 @@ namespace permille {
 
 namespace {
 
-struct Count {
-    std::int64_t trainable = 0, added = 0;
-};
-
-Count count(const Method& method, const Layout& layout, const Json& settings) {
-    Count total;
-    for (const TensorSpec& spec : method.tensors(layout, settings)) {
-        total.trainable += spec.count();
-        if (spec.base < 0) total.added += spec.count();
-    }
-    return total;
-}
-
 std::string percent(double value) {
     char text[32];
     std::snprintf(text, sizeof text, "%.3g %%", value);
@@ -122,6 +109,7 @@ Json BudgetAnswer::to_json() const {
     json["solved"] = solved ? *solved : Json(nullptr);
     json["trainable"] = trainable;
     json["stored"] = stored;
+    json["train_only"] = train_only;
     json["added"] = added;
     json["percent_base"] = percent_base;
     json["percent_total"] = percent_total;
@@ -146,7 +134,7 @@ BudgetAnswer solve_budget(const std::string& model, const std::string& method_id
     Json chosen = method.complete(settings);
     const std::string& knob = method.info().size_knob;
     if (knob.empty()) {
-        answer.min_percent = answer.max_percent = percent_of(count(method, layout, chosen).trainable);
+        answer.min_percent = answer.max_percent = percent_of(sizes(method, layout, chosen).trainable);
         if (wanted && std::abs(*wanted - *answer.min_percent) > 0.1 * *wanted) {
             answer.reason = method.info().name + " has a fixed size, " + percent(*answer.min_percent) + " of this base";
             return answer;
@@ -156,7 +144,7 @@ BudgetAnswer solve_budget(const std::string& model, const std::string& method_id
         const auto at = [&](std::int64_t size) {
             Json tried = chosen;
             tried[knob] = size;
-            return count(method, layout, tried).trainable;
+            return sizes(method, layout, tried).trainable;
         };
         std::int64_t low = 1, high = std::max<std::int64_t>(1, method.largest_size(layout, chosen));
         answer.min_percent = percent_of(at(low));
@@ -178,8 +166,10 @@ BudgetAnswer solve_budget(const std::string& model, const std::string& method_id
         }
         answer.solved = chosen;
     }
-    const Count total = count(method, layout, *answer.solved);
-    answer.trainable = answer.stored = total.trainable;
+    const Sizes total = sizes(method, layout, *answer.solved);
+    answer.trainable = total.trainable;
+    answer.stored = total.stored;
+    answer.train_only = total.train_only;
     answer.added = total.added;
     answer.percent_base = percent_of(total.trainable);
     answer.percent_total = 100.0 * static_cast<double>(total.trainable) / (base_count + static_cast<double>(total.added));

@@ -15,7 +15,10 @@ struct BudgetAnswer {
     std::optional<double> requested;                 // percent of the base; empty: the size was given
     std::optional<double> min_percent, max_percent;  // reachable by this method on this base
     std::optional<Json> solved;                      // all knobs, the solved one included; empty when out of reach
-    std::int64_t trainable = 0, stored = 0, added = 0;
+    std::int64_t trainable = 0;
+    std::int64_t stored = 0;              // scalars of the adapter file
+    std::int64_t train_only = 0;          // of the trainable ones, those that the file does not keep
+    std::int64_t added = 0;               // of the trainable ones, those that the base does not have
     double percent_base = 0;              // 100 trainable / P_base
     double percent_total = 0;             // 100 trainable / (P_base + added), as Hugging Face PEFT prints it
     std::int64_t peak_memory_bytes = 0;   // estimate for training on the CPU with the given settings

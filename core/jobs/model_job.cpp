@@ -234,7 +234,7 @@ std::vector<ScoredPair> ModelSession::score(const std::vector<std::pair<std::str
     const Forward forward = network.inference(state_->attachment());
     for (const BatchPlan& plan : plan_batches_by_length(encoded, batch_tokens)) {
         const TensorBatch batch = collate(encoded, plan, network.architecture(), network.device());
-        const at::Tensor states = network.decode(forward, batch.source, network.encode(forward, batch.source), batch.target);
+        const at::Tensor states = network.decode(forward, network.encode(forward, batch.source), batch.target);
         const at::Tensor log_p =
             label_log_probabilities(states, network.output_weight(forward), network.logits_bias(), batch.labels).to(at::kCPU);
         std::int64_t row = 0;

@@ -24,38 +24,44 @@ public:
         if (a_.tied_projection) aliases.emplace_back("lm_head.weight");
         else add("lm_head.weight", {a_.vocab_size, a_.d_model}, ParameterRole::embedding);
     }
-    void norm(const std::string& name) {
-        add(name + ".weight", {a_.d_model}, ParameterRole::norm_weight);
-        add(name + ".bias", {a_.d_model}, ParameterRole::norm_bias);
+    void norm(const std::string& name, const std::string& site) {
+        const int weight = add(name + ".weight", {a_.d_model}, ParameterRole::norm_weight);
+        const int bias = add(name + ".bias", {a_.d_model}, ParameterRole::norm_bias);
+        layout_.sites.push_back({site, SiteKind::norm, a_.d_model, a_.d_model, weight, bias});
     }
     void linear(const std::string& name, const std::string& site, std::int64_t in, std::int64_t out) {
         const int weight = add(name + ".weight", {out, in}, ParameterRole::matrix);
         const int bias = add(name + ".bias", {out}, ParameterRole::bias);
         layout_.sites.push_back({site, SiteKind::linear, in, out, weight, bias});
     }
-    void output(const std::string& site) { layout_.sites.push_back({site, SiteKind::output, a_.d_model, a_.d_model, -1, -1}); }
+    void rows(const std::string& site, SiteKind kind) { layout_.sites.push_back({site, kind, a_.d_model, a_.d_model, -1, -1}); }
 
     void attention(const std::string& name, const std::string& site) {
         for (const char* part : {"q", "k", "v", "out"}) linear(name + "." + part + "_proj", site + "." + part, a_.d_model, a_.d_model);
-        output(site + ".output");
-        norm(name + "_layer_norm");
+        rows(site, SiteKind::attention);
+        rows(site + ".output", SiteKind::output);
+        norm(name + "_layer_norm", site + ".norm");
     }
     void stack(const std::string& side, std::int64_t layers, std::int64_t ffn, bool cross) {
         const std::string stem = "model." + side;
         if (a_.positions == Positions::learned)
             add(stem + ".embed_positions.weight", {a_.max_positions + a_.position_offset, a_.d_model}, ParameterRole::position);
-        if (a_.embedding_norm) norm(stem + ".layernorm_embedding");
+        rows(side + ".prompt", SiteKind::prompt);
+        rows(side + ".embedding.tokens", SiteKind::embedding);
+        if (a_.embedding_norm) norm(stem + ".layernorm_embedding", side + ".embedding.norm");
+        rows(side + ".embedding.output", SiteKind::embedding);
         for (std::int64_t i = 0; i < layers; ++i) {
             const std::string name = stem + ".layers." + std::to_string(i), site = side + "." + std::to_string(i);
             attention(name + ".self_attn", site + ".self_attn");
             if (cross) attention(name + ".encoder_attn", site + ".cross_attn");
             linear(name + ".fc1", site + ".ffn.fc1", a_.d_model, ffn);
             linear(name + ".fc2", site + ".ffn.fc2", ffn, a_.d_model);
-            output(site + ".ffn.output");
-            norm(name + ".final_layer_norm");
-            output(site + ".output");
+            rows(site + ".ffn", SiteKind::feed_forward);
+            rows(site + ".ffn.output", SiteKind::output);
+            norm(name + ".final_layer_norm", site + ".ffn.norm");
+            rows(site + ".output", SiteKind::output);
         }
-        if (a_.pre_norm) norm(stem + ".layer_norm");
+        if (a_.pre_norm) norm(stem + ".layer_norm", side + ".norm");
     }
 
 private:

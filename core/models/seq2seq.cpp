@@ -63,37 +63,48 @@ Seq2Seq::Stack Seq2Seq::make_stack(const std::string& side, std::int64_t layers,
         PERMILLE_ASSERT(index >= 0);
         return index;
     };
-    const auto norm = [&](const std::string& name) { return Norm{parameter(name + ".weight"), parameter(name + ".bias")}; };
-    const auto linear = [&](const std::string& site) {
+    const auto site_of = [&](const std::string& site) {
         const int index = layout_.site(site);
         PERMILLE_ASSERT(index >= 0);
+        return index;
+    };
+    const auto norm = [&](const std::string& site) {
+        const int index = site_of(site);
+        const Site& found = layout_.sites[static_cast<std::size_t>(index)];
+        return Norm{index, found.weight, found.bias};
+    };
+    const auto linear = [&](const std::string& site) {
+        const int index = site_of(site);
         const Site& found = layout_.sites[static_cast<std::size_t>(index)];
         return Linear{index, found.weight, found.bias};
     };
     const auto attention = [&](const std::string& site) {
-        return Attention{linear(site + ".q"), linear(site + ".k"), linear(site + ".v"), linear(site + ".out"), heads};
+        return Attention{site_of(site), linear(site + ".q"), linear(site + ".k"), linear(site + ".v"), linear(site + ".out"), heads};
     };
     const std::string stem = "model." + side;
     Stack stack;
     stack.table = parameter(architecture_.source_vocab_size ? stem + ".embed_tokens.weight" : "model.shared.weight");
     if (architecture_.positions == Positions::learned) stack.positions = parameter(stem + ".embed_positions.weight");
-    if (architecture_.embedding_norm) stack.embedding_norm = norm(stem + ".layernorm_embedding");
-    if (architecture_.pre_norm) stack.final_norm = norm(stem + ".layer_norm");
+    if (architecture_.embedding_norm) stack.embedding_norm = norm(side + ".embedding.norm");
+    if (architecture_.pre_norm) stack.final_norm = norm(side + ".norm");
+    stack.prompt = site_of(side + ".prompt");
+    stack.embedding_tokens = site_of(side + ".embedding.tokens");
+    stack.embedding_out = site_of(side + ".embedding.output");
     for (std::int64_t i = 0; i < layers; ++i) {
-        const std::string name = stem + ".layers." + std::to_string(i), site = side + "." + std::to_string(i);
+        const std::string site = side + "." + std::to_string(i);
         Layer layer;
         layer.self_attn = attention(site + ".self_attn");
-        layer.self_norm = norm(name + ".self_attn_layer_norm");
-        layer.self_output = layout_.site(site + ".self_attn.output");
+        layer.self_norm = norm(site + ".self_attn.norm");
+        layer.self_output = site_of(site + ".self_attn.output");
         if (cross) {
             layer.cross_attn = attention(site + ".cross_attn");
-            layer.cross_norm = norm(name + ".encoder_attn_layer_norm");
-            layer.cross_output = layout_.site(site + ".cross_attn.output");
+            layer.cross_norm = norm(site + ".cross_attn.norm");
+            layer.cross_output = site_of(site + ".cross_attn.output");
         }
-        layer.ffn = {linear(site + ".ffn.fc1"), linear(site + ".ffn.fc2"), architecture_.activation};
-        layer.ffn_norm = norm(name + ".final_layer_norm");
-        layer.ffn_output = layout_.site(site + ".ffn.output");
-        layer.layer_output = layout_.site(site + ".output");
+        layer.ffn = {site_of(site + ".ffn"), linear(site + ".ffn.fc1"), linear(site + ".ffn.fc2"), architecture_.activation};
+        layer.ffn_norm = norm(site + ".ffn.norm");
+        layer.ffn_output = site_of(site + ".ffn.output");
+        layer.layer_output = site_of(site + ".output");
         stack.layers.push_back(std::move(layer));
     }
     return stack;
@@ -116,55 +127,118 @@ Forward Seq2Seq::training(const Attachment& attachment, double dropout, std::uin
     return forward;
 }
 
-at::Tensor Seq2Seq::embed(const Forward& forward, const Stack& stack, const at::Tensor& ids, const at::Tensor& positions) const {
+at::Tensor Seq2Seq::embed_tokens(const Forward& forward, const Stack& stack, const at::Tensor& ids, const at::Tensor& positions) const {
     const at::Tensor& table = forward.parameter(stack.table);
     // Looking pad up teaches its row nothing, as in the reference: a decoder of Marian's begins with it.
     const std::int64_t untaught = architecture_.pad_id < table.size(0) ? architecture_.pad_id : -1;
     at::Tensor x = at::embedding(table, ids, untaught).to(at::kFloat);
     if (architecture_.scale_embedding) x = x * std::sqrt(static_cast<double>(architecture_.d_model));
+    return forward.has_output(stack.embedding_tokens) ? forward.through(stack.embedding_tokens, x, {{}, {}, nullptr, positions}) : x;
+}
+
+at::Tensor Seq2Seq::enter(const Forward& forward, const Stack& stack, at::Tensor x, const at::Tensor& positions) const {
     if (stack.positions >= 0)
         x = x + at::embedding(forward.parameter(stack.positions), positions + architecture_.position_offset).to(at::kFloat);
     else x = x + sinusoids_.index_select(0, positions);
     if (architecture_.embedding_norm) x = stack.embedding_norm(forward, x);
+    x = forward.through(stack.embedding_out, x);
     return dropout(x, forward.dropout, forward.streams);
 }
 
 template <class Block>
 at::Tensor Seq2Seq::residual(const Forward& forward, const at::Tensor& x, const Norm& norm, int output_site, Block&& block) const {
-    at::Tensor rows = block(architecture_.pre_norm ? norm(forward, x) : x);
+    const at::Tensor input = architecture_.pre_norm ? norm(forward, x) : x;
+    at::Tensor rows = block(input);
     at::Tensor sum;
-    if (const OutputModule* module = forward.output(output_site)) {
-        rows = module->apply(forward, dropout(rows, forward.dropout, forward.streams));
-        sum = x + rows;
+    if (forward.has_output(output_site)) {
+        rows = dropout(rows, forward.dropout, forward.streams);
+        sum = x + forward.through(output_site, rows, {input, x, &norm, {}});
     } else {
         sum = add_dropout(x, rows, forward.dropout, forward.streams);
     }
     return architecture_.pre_norm ? sum : norm(forward, sum);
 }
 
-at::Tensor Seq2Seq::encode(const Forward& forward, const TokenRows& source) const {
-    at::Tensor x = embed(forward, encoder_, source.ids, source.positions);
-    for (const Layer& layer : encoder_.layers) {
-        x = residual(forward, x, layer.self_norm, layer.self_output,
-                     [&](const at::Tensor& h) { return layer.self_attn(forward, h, source.rows, h, source.rows, false); });
-        x = residual(forward, x, layer.ffn_norm, layer.ffn_output, [&](const at::Tensor& h) { return layer.ffn(forward, h); });
-        if (const OutputModule* module = forward.output(layer.layer_output)) x = module->apply(forward, x);
-    }
-    return architecture_.pre_norm ? encoder_.final_norm(forward, x) : x;
+namespace {
+
+// Embeddings [N, D] of the real tokens with those of the prompt between them: [N', D].
+at::Tensor with_prompt(const at::Tensor& real, const at::Tensor& prompt, const PromptedRows& rows) {
+    const at::Tensor repeated = prompt.repeat({rows.tokens.rows.sentences, 1}).to(real.scalar_type());
+    return at::cat({real, repeated}).index_select(0, rows.order);
 }
 
-at::Tensor Seq2Seq::decode(const Forward& forward, const TokenRows& source, const at::Tensor& encoded, const TokenRows& target) const {
-    const at::Tensor memory = encoded.to(compute_);
-    at::Tensor x = embed(forward, decoder_, target.ids, target.positions);
-    for (const Layer& layer : decoder_.layers) {
-        x = residual(forward, x, layer.self_norm, layer.self_output,
-                     [&](const at::Tensor& h) { return layer.self_attn(forward, h, target.rows, h, target.rows, true); });
-        x = residual(forward, x, layer.cross_norm, layer.cross_output,
-                     [&](const at::Tensor& h) { return layer.cross_attn(forward, h, target.rows, memory, source.rows, false); });
-        x = residual(forward, x, layer.ffn_norm, layer.ffn_output, [&](const at::Tensor& h) { return layer.ffn(forward, h); });
-        if (const OutputModule* module = forward.output(layer.layer_output)) x = module->apply(forward, x);
+// x with the virtual tokens' states replaced.
+at::Tensor replaced(const at::Tensor& x, const at::Tensor& states, const PromptedRows& rows) {
+    return x.index_copy(0, rows.virtual_rows, states.repeat({rows.tokens.rows.sentences, 1}).to(x.scalar_type()));
+}
+
+}  // namespace
+
+Encoded Seq2Seq::encode(const Forward& forward, const TokenRows& source) const {
+    Encoded encoded;
+    at::Tensor x = embed_tokens(forward, encoder_, source.ids, source.positions);
+    const Prompt* prompt = forward.prompt(encoder_.prompt);
+    PromptedRows prompted;
+    if (prompt) {
+        prompted = PromptedRows::of(source, prompt->front(), prompt->back());
+        check_length(prompted.tokens.rows.longest, prompt->front() + prompt->back());
+        x = with_prompt(x, prompt->embeddings(forward), prompted);
     }
-    return architecture_.pre_norm ? decoder_.final_norm(forward, x) : x;
+    encoded.tokens = prompt ? prompted.tokens : source;
+    const Rows& rows = encoded.tokens.rows;
+    forward.source_ids = encoded.tokens.ids;
+    x = enter(forward, encoder_, x, encoded.tokens.positions);
+    for (std::size_t i = 0; i < encoder_.layers.size(); ++i) {
+        const Layer& layer = encoder_.layers[i];
+        if (prompt && i > 0)
+            if (const at::Tensor states = prompt->states(forward, static_cast<std::int64_t>(i)); states.defined())
+                x = replaced(x, states, prompted);
+        x = residual(forward, x, layer.self_norm, layer.self_output,
+                     [&](const at::Tensor& h) { return layer.self_attn(forward, h, rows, h, rows, false); });
+        x = residual(forward, x, layer.ffn_norm, layer.ffn_output, [&](const at::Tensor& h) { return layer.ffn(forward, h); });
+        x = forward.through(layer.layer_output, x);
+    }
+    encoded.states = architecture_.pre_norm ? encoder_.final_norm(forward, x) : x;
+    return encoded;
+}
+
+at::Tensor Seq2Seq::decode(const Forward& forward, const Encoded& encoded, const TokenRows& target) const {
+    const at::Tensor memory = encoded.states.to(compute_);
+    at::Tensor x = embed_tokens(forward, decoder_, target.ids, target.positions);
+    const Prompt* prompt = forward.prompt(decoder_.prompt);
+    PromptedRows prompted;
+    if (prompt) {
+        prompted = PromptedRows::of(target, prompt->front(), 0);
+        check_length(prompted.tokens.rows.longest, prompt->front());
+        x = with_prompt(x, prompt->embeddings(forward), prompted);
+    }
+    const TokenRows& tokens = prompt ? prompted.tokens : target;
+    const Rows& rows = tokens.rows;
+    forward.source_ids = encoded.tokens.ids;
+    forward.target_ids = tokens.ids;
+    x = enter(forward, decoder_, x, tokens.positions);
+    for (std::size_t i = 0; i < decoder_.layers.size(); ++i) {
+        const Layer& layer = decoder_.layers[i];
+        if (prompt && i > 0)
+            if (const at::Tensor states = prompt->states(forward, static_cast<std::int64_t>(i)); states.defined())
+                x = replaced(x, states, prompted);
+        x = residual(forward, x, layer.self_norm, layer.self_output,
+                     [&](const at::Tensor& h) { return layer.self_attn(forward, h, rows, h, rows, true); });
+        x = residual(forward, x, layer.cross_norm, layer.cross_output,
+                     [&](const at::Tensor& h) { return layer.cross_attn(forward, h, rows, memory, encoded.tokens.rows, false); });
+        x = residual(forward, x, layer.ffn_norm, layer.ffn_output, [&](const at::Tensor& h) { return layer.ffn(forward, h); });
+        x = forward.through(layer.layer_output, x);
+    }
+    if (architecture_.pre_norm) x = decoder_.final_norm(forward, x);
+    return prompt ? x.index_select(0, prompted.real_rows) : x;
+}
+
+void Seq2Seq::check_length(std::int64_t longest, std::int64_t extra) const {
+    if (longest > architecture_.max_positions)
+        throw Error(ErrorKind::config, "prompt",
+                    "a sentence of " + std::to_string(longest - extra) + " tokens and a prompt of " + std::to_string(extra) +
+                        " are more than the model's " + std::to_string(architecture_.max_positions) + " positions",
+                    "use a shorter prompt, or leave out long sentences");
 }
 
 at::Tensor Seq2Seq::output_weight(const Forward& forward) const { return forward.parameter(projection_).to(compute_); }
@@ -175,31 +249,50 @@ at::Tensor Seq2Seq::logits(const Forward& forward, const at::Tensor& states) con
     return scores;
 }
 
-DecoderCache Seq2Seq::start(const Forward& forward, const TokenRows& source, const at::Tensor& encoded, std::int64_t beams,
-                            std::int64_t max_length) const {
+std::int64_t Seq2Seq::longest_target(const Forward& forward) const {
+    const Prompt* prompt = forward.prompt(decoder_.prompt);
+    return architecture_.max_positions - (prompt ? prompt->front() : 0);
+}
+
+DecoderCache Seq2Seq::start(const Forward& forward, const Encoded& encoded, std::int64_t beams, std::int64_t max_length) const {
     DecoderCache cache;
-    const Rows& rows = source.rows;
+    const Rows& rows = encoded.tokens.rows;
     cache.beams = beams;
     cache.rows = rows.sentences * beams;
     cache.width = architecture_.d_model;
     const std::int64_t heads = architecture_.decoder_heads, head_dim = architecture_.d_model / heads;
-    const at::Tensor memory = encoded.to(compute_);
+    const at::Tensor memory = encoded.states.to(compute_);
+    forward.source_ids = encoded.tokens.ids;
     const auto split = [&](const at::Tensor& packed) {
         return pad(packed, rows).view({rows.sentences, rows.longest, heads, head_dim}).transpose(1, 2).contiguous();
     };
     const auto options = memory.options();
+    const Prompt* prompt = forward.prompt(decoder_.prompt);
+    const std::int64_t positions = max_length + (prompt ? prompt->front() : 0);
+    std::int64_t before = 0;  // keys of the longest cross-attention prefix
+    for (const Layer& layer : decoder_.layers)
+        if (const AttentionPrefix* prefix = forward.prefix(layer.cross_attn.site)) before = std::max(before, prefix->length());
     for (const Layer& layer : decoder_.layers) {
         DecoderCache::Layer cached;
         cached.cross_keys = split(layer.cross_attn.k(forward, memory));
         cached.cross_values = split(layer.cross_attn.v(forward, memory));
+        if (const AttentionPrefix* prefix = forward.prefix(layer.cross_attn.site)) {
+            const auto [keys, values] = prefix->keys_values(forward);
+            const auto joined = [&](const at::Tensor& first, const at::Tensor& rest) {
+                return at::cat({first.view({1, -1, heads, head_dim}).transpose(1, 2).expand({rows.sentences, -1, -1, -1}), rest}, 2);
+            };
+            cached.cross_keys = joined(keys, cached.cross_keys);
+            cached.cross_values = joined(values, cached.cross_values);
+        }
+        if (const AttentionPrefix* prefix = forward.prefix(layer.self_attn.site)) cached.prefix = prefix->length();
         for (at::Tensor* buffer : {&cached.self_keys, &cached.self_values, &cached.spare_keys, &cached.spare_values})
-            *buffer = at::empty({max_length * cache.rows * cache.width}, options);
+            *buffer = at::empty({(cached.prefix + positions) * cache.rows * cache.width}, options);
         cache.layers.push_back(std::move(cached));
     }
-    if (!rows.dense()) {
-        cache.cross_mask = at::zeros({rows.sentences, 1, 1, rows.longest}, options);
-        cache.cross_mask.masked_fill_(rows.keep.logical_not().view({rows.sentences, 1, 1, rows.longest}),
-                                      -std::numeric_limits<float>::infinity());
+    if (!rows.dense()) {  // a layer with a shorter prefix, or none, takes the end of it
+        const at::Tensor mask = at::zeros({rows.sentences, before + rows.longest}, options);
+        mask.narrow(1, before, rows.longest).masked_fill_(rows.keep.logical_not(), -std::numeric_limits<float>::infinity());
+        cache.cross_mask = mask.view({rows.sentences, 1, 1, before + rows.longest});
     }
     return cache;
 }
@@ -214,9 +307,10 @@ void DecoderCache::select(const std::vector<std::int64_t>& order, const std::vec
     const at::Tensor index = at::tensor(order, at::kLong).to(device);
     const at::Tensor sentence_index = shrinks ? at::tensor(sentences, at::kLong).to(device) : at::Tensor();
     for (Layer& layer : layers) {
+        const std::int64_t filled = layer.prefix + length;
         const auto move = [&](at::Tensor& from, at::Tensor& to) {
-            at::Tensor target = to.narrow(0, 0, length * kept * width).view({length, kept, width});
-            at::index_select_out(target, from.narrow(0, 0, length * rows * width).view({length, rows, width}), 1, index);
+            at::Tensor target = to.narrow(0, 0, filled * kept * width).view({filled, kept, width});
+            at::index_select_out(target, from.narrow(0, 0, filled * rows * width).view({filled, rows, width}), 1, index);
             std::swap(from, to);
         };
         move(layer.self_keys, layer.spare_keys);
@@ -230,15 +324,55 @@ void DecoderCache::select(const std::vector<std::int64_t>& order, const std::vec
     rows = kept;
 }
 
+void Seq2Seq::begin(const Forward& forward, DecoderCache& cache) const {
+    const std::int64_t count = cache.rows, width = cache.width;
+    for (std::size_t i = 0; i < decoder_.layers.size(); ++i) {
+        DecoderCache::Layer& cached = cache.layers[i];
+        if (cached.prefix == 0) continue;
+        const auto [keys, values] = forward.prefix(decoder_.layers[i].self_attn.site)->keys_values(forward);
+        const auto fill = [&](const at::Tensor& buffer, const at::Tensor& rows) {
+            buffer.narrow(0, 0, cached.prefix * count * width).view({cached.prefix, count, width}).copy_(rows.unsqueeze(1));
+        };
+        fill(cached.self_keys, keys);
+        fill(cached.self_values, values);
+    }
+    const Prompt* prompt = forward.prompt(decoder_.prompt);
+    if (!prompt) return;
+    const at::Tensor embedded = prompt->embeddings(forward);
+    forward.target_ids = at::full({count}, -1, at::TensorOptions(at::kLong).device(device()));
+    for (std::int64_t t = 0; t < prompt->front(); ++t) {
+        const auto of_all = [&](const at::Tensor& rows) { return rows[t].unsqueeze(0).expand({count, width}).contiguous(); };
+        const at::Tensor position = at::full({count}, cache.length, at::TensorOptions(at::kLong).device(device()));
+        step_layers(forward, cache, enter(forward, decoder_, of_all(embedded), position), [&](std::int64_t layer) {
+            const at::Tensor states = prompt->states(forward, layer);
+            return states.defined() ? of_all(states) : at::Tensor();
+        });
+    }
+}
+
 at::Tensor Seq2Seq::step(const Forward& forward, DecoderCache& cache, const at::Tensor& tokens) const {
-    const std::int64_t count = tokens.size(0), beams = cache.beams, sentences = count / beams;
+    const std::int64_t count = tokens.size(0);
+    PERMILLE_ASSERT(count == cache.rows);
+    if (cache.length == 0) begin(forward, cache);
+    PERMILLE_ASSERT(cache.length < architecture_.max_positions);
+    forward.target_ids = tokens;
+    const Prompt* prompt = forward.prompt(decoder_.prompt);
+    const at::Tensor position = at::full({count}, cache.length, tokens.options());
+    const at::Tensor embedded = embed_tokens(forward, decoder_, tokens, prompt ? position - prompt->front() : position);
+    const at::Tensor x = step_layers(forward, cache, enter(forward, decoder_, embedded, position));
+    return architecture_.pre_norm ? decoder_.final_norm(forward, x) : x;
+}
+
+at::Tensor Seq2Seq::step_layers(const Forward& forward, DecoderCache& cache, at::Tensor x,
+                                const std::function<at::Tensor(std::int64_t)>& states) const {
+    const std::int64_t count = x.size(0), beams = cache.beams, sentences = count / beams;
     const std::int64_t heads = architecture_.decoder_heads, width = architecture_.d_model, head_dim = width / heads;
-    const std::int64_t place = cache.length;
-    PERMILLE_ASSERT(place < architecture_.max_positions && count == cache.rows);
-    at::Tensor x = embed(forward, decoder_, tokens, at::full({count}, place, tokens.options()));
     for (std::size_t i = 0; i < decoder_.layers.size(); ++i) {
         const Layer& layer = decoder_.layers[i];
         DecoderCache::Layer& cached = cache.layers[i];
+        const std::int64_t place = cached.prefix + cache.length;
+        if (states && i > 0)
+            if (const at::Tensor given = states(static_cast<std::int64_t>(i)); given.defined()) x = given;
         x = residual(forward, x, layer.self_norm, layer.self_output, [&](const at::Tensor& h) {
             const at::Tensor input = h.to(compute_);
             const at::Tensor query = layer.self_attn.q(forward, input).view({count, heads, 1, head_dim});
@@ -254,15 +388,18 @@ at::Tensor Seq2Seq::step(const Forward& forward, DecoderCache& cache, const at::
         x = residual(forward, x, layer.cross_norm, layer.cross_output, [&](const at::Tensor& h) {
             const at::Tensor query = layer.cross_attn.q(forward, h).view({sentences, beams, heads, head_dim}).transpose(1, 2);
             std::optional<at::Tensor> mask;
-            if (cache.cross_mask.defined()) mask = cache.cross_mask.expand({sentences, 1, beams, cache.cross_mask.size(3)});
+            if (cache.cross_mask.defined()) {
+                const std::int64_t keys = cached.cross_keys.size(2), all = cache.cross_mask.size(3);
+                mask = cache.cross_mask.narrow(3, all - keys, keys).expand({sentences, 1, beams, keys});
+            }
             const at::Tensor context = at::scaled_dot_product_attention(query, cached.cross_keys, cached.cross_values, mask);
             return layer.cross_attn.out(forward, context.transpose(1, 2).reshape({count, width}));
         });
         x = residual(forward, x, layer.ffn_norm, layer.ffn_output, [&](const at::Tensor& h) { return layer.ffn(forward, h); });
-        if (const OutputModule* module = forward.output(layer.layer_output)) x = module->apply(forward, x);
+        x = forward.through(layer.layer_output, x);
     }
     ++cache.length;
-    return architecture_.pre_norm ? decoder_.final_norm(forward, x) : x;
+    return x;
 }
 
 }  // namespace permille

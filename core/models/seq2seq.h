@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -16,19 +17,26 @@ namespace permille {
 // sentence, beams being query rows. Time is the outer dimension, so that reordering hypotheses copies only the positions that exist.
 struct DecoderCache {
     struct Layer {
-        at::Tensor self_keys, self_values;    // flat buffers, seen as [T_max, R, D] with R = B*K hypotheses
+        std::int64_t prefix = 0;              // rows of an attached prefix, before the positions
+        at::Tensor self_keys, self_values;    // flat buffers, seen as [prefix + T_max, R, D] with R = B*K hypotheses
         at::Tensor spare_keys, spare_values;  // the other halves of the double buffer
         at::Tensor cross_keys, cross_values;  // [B, H, S, head_dim]
     };
     std::vector<Layer> layers;
     at::Tensor cross_mask;    // [B, 1, 1, S] additive in the compute type, or undefined
-    std::int64_t length = 0;  // decoder positions already cached
+    std::int64_t length = 0;  // decoder positions already cached, virtual tokens counted
     std::int64_t beams = 1;   // K: rows per sentence
     std::int64_t rows = 0;    // R
     std::int64_t width = 0;   // D
 
     // Row i becomes what row order[i] was. With fewer rows whole sentences leave: `sentences` are the ones that stay.
     void select(const std::vector<std::int64_t>& order, const std::vector<std::int64_t>& sentences);
+};
+
+// What the encoder made of a batch.
+struct Encoded {
+    at::Tensor states;  // [N, D]; with an attached prompt the virtual tokens' among them
+    TokenRows tokens;   // of the states
 };
 
 class Seq2Seq {
@@ -49,18 +57,18 @@ public:
     // A training context; dropout < 0 takes the model's own. The seed chooses all dropout masks of the batch.
     Forward training(const Attachment& attachment, double dropout, std::uint64_t seed) const;
 
-    // Encoder states [N, D] of packed source tokens.
-    at::Tensor encode(const Forward& forward, const TokenRows& source) const;
+    Encoded encode(const Forward& forward, const TokenRows& source) const;
     // Decoder states [M, D] (before the vocabulary projection) of packed decoder inputs.
-    at::Tensor decode(const Forward& forward, const TokenRows& source, const at::Tensor& encoded, const TokenRows& target) const;
+    at::Tensor decode(const Forward& forward, const Encoded& encoded, const TokenRows& target) const;
     // The vocabulary projection's matrix [V, D] in the compute type: the decoder's table, unless the architecture says otherwise.
     at::Tensor output_weight(const Forward& forward) const;
     // Logits [N, V] float32.
     at::Tensor logits(const Forward& forward, const at::Tensor& states) const;
 
+    // Tokens of a decoder input at most: the model's positions less those of an attached prompt.
+    std::int64_t longest_target(const Forward& forward) const;
     // Starts a search over encoded sources with `beams` hypotheses each, up to max_length positions.
-    DecoderCache start(const Forward& forward, const TokenRows& source, const at::Tensor& encoded, std::int64_t beams,
-                       std::int64_t max_length) const;
+    DecoderCache start(const Forward& forward, const Encoded& encoded, std::int64_t beams, std::int64_t max_length) const;
     // One position: tokens [R] -> states [R, D].
     at::Tensor step(const Forward& forward, DecoderCache& cache, const at::Tensor& tokens) const;
 
@@ -74,14 +82,25 @@ private:
     struct Stack {
         std::vector<Layer> layers;
         Norm embedding_norm, final_norm;
-        int table = -1, positions = -1;
+        int table = -1, positions = -1;                              // parameters
+        int prompt = -1, embedding_tokens = -1, embedding_out = -1;  // sites
     };
 
     Stack make_stack(const std::string& side, std::int64_t layers, std::int64_t heads, bool cross) const;
-    at::Tensor embed(const Forward& forward, const Stack& stack, const at::Tensor& ids, const at::Tensor& positions) const;
-    // x after a block: residual + dropout(output module(block(norm(x)))), with the norm where the architecture has it.
+    // Token embeddings [N, D] as they enter a stack, before positions; positions: of `Passage`.
+    at::Tensor embed_tokens(const Forward& forward, const Stack& stack, const at::Tensor& ids, const at::Tensor& positions) const;
+    // With positions and norm, after dropout.
+    at::Tensor enter(const Forward& forward, const Stack& stack, at::Tensor x, const at::Tensor& positions) const;
+    // x after a block: residual + dropout(output modules(block(norm(x)))), with the norm where the architecture has it.
     template <class Block>
     at::Tensor residual(const Forward& forward, const at::Tensor& x, const Norm& norm, int output_site, Block&& block) const;
+    // One position of all layers: x [R, D] -> [R, D]. states(layer): what replaces x before a layer, or undefined.
+    at::Tensor step_layers(const Forward& forward, DecoderCache& cache, at::Tensor x,
+                           const std::function<at::Tensor(std::int64_t)>& states = {}) const;
+    // Throws Error(config): a batch with its prompt is longer than the model's positions.
+    void check_length(std::int64_t longest, std::int64_t extra) const;
+    // Prefixes and virtual tokens, before the first position.
+    void begin(const Forward& forward, DecoderCache& cache) const;
 
     Architecture architecture_;
     Layout layout_;

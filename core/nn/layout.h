@@ -26,14 +26,16 @@ struct ParameterSpec {
 
 // linear: a projection y = x W^T + b, "decoder.3.cross_attn.v"
 // output: rows of width D that flow out of a block, "encoder.0.ffn.output" (before the residual addition) or "encoder.0.output" (after the
-// layer)
-enum class SiteKind { linear, output };
+// layer) norm: rows that flow out of a norm, "encoder.0.ffn.norm", "encoder.embedding.norm", "encoder.norm" (the last of a pre-norm stack)
+// embedding: "encoder.embedding.tokens" (scaled token embeddings) and "encoder.embedding.output" (with positions and norm, before dropout)
+// attention: "decoder.3.cross_attn"; feed_forward: "encoder.0.ffn"; prompt: the input of a stack, "encoder.prompt"
+enum class SiteKind { linear, output, norm, embedding, attention, feed_forward, prompt };
 
 struct Site {
     std::string name;
     SiteKind kind = SiteKind::linear;
     std::int64_t in = 0, out = 0;  // widths
-    int weight = -1, bias = -1;    // linear: indices into Layout::parameters
+    int weight = -1, bias = -1;    // linear and norm: indices into Layout::parameters
 };
 
 struct Layout {

@@ -15,16 +15,29 @@ const at::Tensor& Forward::parameter(int index) const {
     return (*weights)[i];
 }
 
+at::Tensor Forward::through(int site, at::Tensor rows, const Passage& passage) const {
+    if (attachment)
+        for (const auto& module : attachment->outputs.at(site)) rows = module->apply(*this, rows, passage);
+    return rows;
+}
+
+at::Tensor Linear::frozen(const Forward& forward, const at::Tensor& x) const {
+    return linear_map(x, forward.parameter(weight).to(forward.compute), forward.parameter(bias).to(forward.compute));
+}
+
 at::Tensor Linear::operator()(const Forward& forward, const at::Tensor& x) const {
-    const at::Tensor input = x.to(forward.compute);
-    at::Tensor y = linear_map(input, forward.parameter(weight).to(forward.compute), forward.parameter(bias).to(forward.compute));
-    if (const LinearDelta* delta = forward.delta(site)) y = delta->apply(forward, input, y);
+    at::Tensor input = x.to(forward.compute);
+    if (!forward.attachment || forward.attachment->linears.at(site).empty()) return frozen(forward, input);
+    const auto& deltas = forward.attachment->linears.at(site);
+    for (const auto& delta : deltas) input = delta->input(forward, input);
+    at::Tensor y = frozen(forward, input);
+    for (const auto& delta : deltas) y = delta->apply(forward, input, y);
     return y;
 }
 
 at::Tensor Norm::operator()(const Forward& forward, const at::Tensor& x) const {
     const at::Tensor& scale = forward.parameter(weight);
-    return at::layer_norm(x.to(at::kFloat), {x.size(-1)}, scale, forward.parameter(bias), 1e-5);
+    return forward.through(site, at::layer_norm(x.to(at::kFloat), {x.size(-1)}, scale, forward.parameter(bias), 1e-5));
 }
 
 namespace {
@@ -42,32 +55,44 @@ at::Tensor Attention::operator()(const Forward& forward, const at::Tensor& x, co
     const at::Tensor input = x.to(forward.compute);
     const at::Tensor attended = memory.is_same(x) ? input : memory.to(forward.compute);
     const at::Tensor queries = split_heads(q(forward, input), rows, heads);
-    const at::Tensor keys = split_heads(k(forward, attended), memory_rows, heads);
-    const at::Tensor values = split_heads(v(forward, attended), memory_rows, heads);
+    at::Tensor keys = split_heads(k(forward, attended), memory_rows, heads);
+    at::Tensor values = split_heads(v(forward, attended), memory_rows, heads);
+    std::int64_t before = 0;  // keys of the prefix
+    if (const AttentionPrefix* prefix = forward.prefix(site)) {
+        before = prefix->length();
+        const auto [prefix_keys, prefix_values] = prefix->keys_values(forward);
+        const auto joined = [&](const at::Tensor& first, const at::Tensor& rest) {
+            return at::cat(
+                {first.view({1, before, heads, rest.size(3)}).transpose(1, 2).expand({rest.size(0), heads, before, rest.size(3)}), rest},
+                2);
+        };
+        keys = joined(prefix_keys, keys);
+        values = joined(prefix_values, values);
+    }
 
     at::Tensor context;
+    const auto options = queries.options().requires_grad(false);
+    const double hidden = -std::numeric_limits<float>::infinity();
     // With right padding a causal mask hides every padded key from every real query, so it needs no second mask.
-    const bool masked = !memory_rows.dense() && !causal;
-    if (!forward.eager_attention && forward.attention_dropout <= 0) {
-        std::optional<at::Tensor> mask;
-        if (masked) {
-            at::Tensor bias = at::zeros(memory_rows.keep.sizes(), queries.options().requires_grad(false));
-            bias.masked_fill_(memory_rows.keep.logical_not(), -std::numeric_limits<float>::infinity());
-            mask = bias.view({memory_rows.sentences, 1, 1, memory_rows.longest})
-                       .expand({memory_rows.sentences, 1, rows.longest, memory_rows.longest});
-        }
-        context = at::scaled_dot_product_attention(queries, keys, values, mask, 0.0, causal);
+    const bool padded = !memory_rows.dense() && !causal, eager = forward.eager_attention || forward.attention_dropout > 0;
+    const bool fused_causal = causal && before == 0 && !eager;
+    std::optional<at::Tensor> mask;  // additive, [B or 1, 1, L or 1, before + L memory]
+    if (padded) {
+        const at::Tensor bias = at::zeros({memory_rows.sentences, before + memory_rows.longest}, options);
+        bias.narrow(1, before, memory_rows.longest).masked_fill_(memory_rows.keep.logical_not(), hidden);
+        mask = bias.view({memory_rows.sentences, 1, 1, before + memory_rows.longest})
+                   .expand({memory_rows.sentences, 1, rows.longest, before + memory_rows.longest});
+    } else if (causal && !fused_causal) {
+        const at::Tensor later = at::ones({rows.longest, memory_rows.longest}, options.dtype(at::kBool)).triu(1);
+        mask = at::zeros({1, 1, rows.longest, before + memory_rows.longest}, options);
+        mask->narrow(3, before, memory_rows.longest).masked_fill_(later, hidden);
+    }
+    if (!eager) {
+        context = at::scaled_dot_product_attention(queries, keys, values, mask, 0.0, fused_causal);
     } else {
         const double scale = 1.0 / std::sqrt(static_cast<double>(queries.size(3)));
         at::Tensor scores = at::matmul(queries * scale, keys.transpose(2, 3)).to(at::kFloat);
-        if (masked)
-            scores = scores.masked_fill(memory_rows.keep.logical_not().view({memory_rows.sentences, 1, 1, memory_rows.longest}),
-                                        -std::numeric_limits<float>::infinity());
-        if (causal) {
-            const at::Tensor later =
-                at::ones({rows.longest, memory_rows.longest}, scores.options().dtype(at::kBool).requires_grad(false)).triu(1);
-            scores = scores.masked_fill(later, -std::numeric_limits<float>::infinity());
-        }
+        if (mask) scores = scores + *mask;
         const at::Tensor weights = dropout(at::softmax(scores, -1), forward.attention_dropout, forward.streams);
         context = at::matmul(weights.to(values.scalar_type()), values);
     }
@@ -85,6 +110,8 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
 }
 
 at::Tensor FeedForward::operator()(const Forward& forward, const at::Tensor& x) const {
+    if (forward.attachment && !forward.attachment->feed_forwards.at(site).empty())
+        return forward.attachment->feed_forwards.at(site).front()->apply(forward, *this, x);
     const at::Tensor middle = dropout(activate(activation, fc1(forward, x)), forward.activation_dropout, forward.streams);
     return fc2(forward, middle);
 }

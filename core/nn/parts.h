@@ -19,26 +19,39 @@ struct Forward {
     double dropout = 0, attention_dropout = 0, activation_dropout = 0;  // 0 unless training
     mutable DropoutStreams streams;
 
+    // The ids of the rows that pass through the encoder and the decoder, for modules that treat tokens differently; virtual ones are -1.
+    mutable at::Tensor source_ids, target_ids;
+
     // The tensor of a parameter: the attachment's own copy, else the base's.
     const at::Tensor& parameter(int index) const;
-    const OutputModule* output(int site) const { return attachment ? attachment->outputs[static_cast<std::size_t>(site)].get() : nullptr; }
-    const LinearDelta* delta(int site) const { return attachment ? attachment->linears[static_cast<std::size_t>(site)].get() : nullptr; }
+    // Rows that pass an output, norm or embedding site, through the modules attached there.
+    at::Tensor through(int site, at::Tensor rows, const Passage& passage = {}) const;
+    bool has_output(int site) const { return attachment && !attachment->outputs.at(site).empty(); }
+    const AttentionPrefix* prefix(int site) const {
+        return attachment && !attachment->prefixes.at(site).empty() ? attachment->prefixes.at(site).front().get() : nullptr;
+    }
+    const Prompt* prompt(int site) const {
+        return attachment && !attachment->prompts.at(site).empty() ? attachment->prompts.at(site).front().get() : nullptr;
+    }
 };
 
-// A projection with its site. y = x W^T + b, then the delta attached there. x [N, in] -> [N, out] in the compute type.
+// A projection with its site. y = x W^T + b, with the deltas attached there. x [N, in] -> [N, out] in the compute type.
 struct Linear {
     int site = -1, weight = -1, bias = -1;
     at::Tensor operator()(const Forward& forward, const at::Tensor& x) const;
+    // x W^T + b without what is attached.
+    at::Tensor frozen(const Forward& forward, const at::Tensor& x) const;
 };
 
 // LayerNorm over D (Ba et al. 2016), eps 1e-5, computed in float32. [N, D] -> [N, D].
 struct Norm {
-    int weight = -1, bias = -1;
+    int site = -1, weight = -1, bias = -1;
     at::Tensor operator()(const Forward& forward, const at::Tensor& x) const;
 };
 
 // Multi-head scaled dot-product attention (Vaswani et al. 2017, eq. 1); queries are scaled by head_dim^-0.5.
 struct Attention {
+    int site = -1;
     Linear q, k, v, out;
     std::int64_t heads = 1;
 
@@ -51,6 +64,7 @@ struct Attention {
 at::Tensor activate(Activation activation, const at::Tensor& x);
 
 struct FeedForward {
+    int site = -1;
     Linear fc1, fc2;
     Activation activation = Activation::relu;
     at::Tensor operator()(const Forward& forward, const at::Tensor& x) const;

@@ -88,6 +88,33 @@ TokenRows TokenRows::of(const std::vector<std::vector<std::int64_t>>& sentences,
     return tokens;
 }
 
+PromptedRows PromptedRows::of(const TokenRows& tokens, std::int64_t front, std::int64_t back) {
+    const at::Device device = tokens.ids.device();
+    const std::int64_t extra = front + back, real = tokens.rows.count(), sentences = tokens.rows.sentences;
+    std::vector<std::int64_t> lengths = tokens.rows.lengths, order, positions, virtual_rows, real_rows;
+    std::int64_t first = 0;
+    for (std::int64_t b = 0; b < sentences; ++b) {
+        const std::int64_t length = lengths[static_cast<std::size_t>(b)];
+        lengths[static_cast<std::size_t>(b)] += extra;
+        for (std::int64_t t = 0; t < length + extra; ++t) {
+            const bool is_real = t >= front && t < front + length;
+            (is_real ? real_rows : virtual_rows).push_back(static_cast<std::int64_t>(order.size()));
+            order.push_back(is_real ? first + t - front : real + b * extra + (t < front ? t : t - length));
+            positions.push_back(t);
+        }
+        first += length;
+    }
+    const auto moved = [&](const std::vector<std::int64_t>& list) { return at::tensor(list, at::kLong).to(device); };
+    PromptedRows result;
+    result.order = moved(order);
+    result.virtual_rows = moved(virtual_rows);
+    result.real_rows = moved(real_rows);
+    result.tokens.rows = Rows::of(lengths, device);
+    result.tokens.positions = moved(positions);
+    result.tokens.ids = at::full({real + sentences * extra}, -1, tokens.ids.options()).index_copy_(0, result.real_rows, tokens.ids);
+    return result;
+}
+
 at::Tensor pad(const at::Tensor& packed, const Rows& rows) {
     const std::int64_t width = packed.size(1);
     if (rows.dense()) return packed.view({rows.sentences, rows.longest, width});

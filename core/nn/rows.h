@@ -30,6 +30,15 @@ struct TokenRows {
     static TokenRows of(const std::vector<std::vector<std::int64_t>>& sentences, const at::Device& device);
 };
 
+// A batch with virtual tokens around every sentence: of each sentence first `front`, then its tokens, then `back`. Virtual ids are -1.
+struct PromptedRows {
+    TokenRows tokens;         // [N'] with N' = N + B (front + back)
+    at::Tensor order;         // [N'] int64: where each row lies in [N real rows; B times the front + back virtual ones]
+    at::Tensor virtual_rows;  // [B (front + back)] int64: places of the virtual tokens, sentence by sentence
+    at::Tensor real_rows;     // [N] int64
+    static PromptedRows of(const TokenRows& tokens, std::int64_t front, std::int64_t back);
+};
+
 // [N, D] -> [B, L, D] with zeros at padding, and back. Differentiable.
 at::Tensor pad(const at::Tensor& packed, const Rows& rows);
 at::Tensor pack(const at::Tensor& padded, const Rows& rows);

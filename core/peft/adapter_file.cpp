@@ -8,10 +8,12 @@
 namespace permille {
 namespace fs = std::filesystem;
 
-void save_adapter(const fs::path& folder, const Attached& attached, const BaseModel& base, const Json& notes) {
+void save_adapter(const fs::path& folder, const Attached& trained, const BaseModel& base, const Json& notes) {
     make_folder(folder);
+    const Attached attached = stored_form(trained, *base.network);
     std::vector<std::pair<std::string, at::Tensor>> tensors;
-    for (std::size_t i = 0; i < attached.values.size(); ++i) tensors.emplace_back(attached.specs[i].name, attached.values[i]);
+    for (std::size_t i = 0; i < attached.values.size(); ++i)
+        if (attached.specs[i].role != TensorRole::state) tensors.emplace_back(attached.specs[i].name, attached.values[i]);
     write_safetensors(folder / "adapter_model.safetensors", tensors, {{"format", "pt"}});
     Json peft = attached.method->peft_config(base.network->layout(), attached.settings);
     if (!peft.is_null()) {
@@ -27,7 +29,7 @@ void save_adapter(const fs::path& folder, const Attached& attached, const BaseMo
                  {{"name", base.folder.filename().string()},
                   {"model_type", base.network->architecture().model_type},
                   {"fingerprint", base.fingerprint}}},
-                {"trainable", attached.trainable()},
+                {"trainable", trained.trainable()},
                 {"training", notes}};
     write_json(folder / "permille.json", own);  // last: a folder without it is not an adapter
 }
@@ -70,13 +72,18 @@ Attached load_adapter(const fs::path& folder, const BaseModel& base) {
     TensorMap stored = read_safetensors(file);
     std::vector<at::Tensor> values;
     for (const TensorSpec& spec : method.tensors(base.network->layout(), settings)) {
+        if (spec.role == TensorRole::state) {
+            values.push_back(at::zeros(spec.shape));
+            continue;
+        }
         const auto found = stored.find(spec.name);
         if (found == stored.end())
             throw Error(ErrorKind::tensor, file.string() + ", " + spec.name, "is missing", "the adapter is incomplete");
         if (found->second.sizes() != at::IntArrayRef(spec.shape))
             throw Error(ErrorKind::tensor, file.string() + ", " + spec.name, "has another shape than its settings ask for",
                         "the adapter is damaged");
-        values.push_back(found->second.to(at::kFloat, false, true));
+        const bool real = found->second.is_floating_point();
+        values.push_back(found->second.to(real ? at::kFloat : found->second.scalar_type(), false, true));
         stored.erase(found);
     }
     if (!stored.empty())

@@ -32,4 +32,7 @@ Attached attach_method(const Method& method, const Seq2Seq& base, const Json& se
 // With given values, checked against the specs by name and shape (an adapter file's).
 Attached attach_values(const Method& method, const Seq2Seq& base, const Json& settings, std::vector<at::Tensor> values);
 
+// What is kept of a trained method: the same translations without what only training needs.
+Attached stored_form(const Attached& attached, const Seq2Seq& base);
+
 }  // namespace permille

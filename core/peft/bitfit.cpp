@@ -6,14 +6,11 @@ namespace permille {
 
 namespace {
 
-struct BitFitConfig {
+struct BitFitConfig : Scope {
     bool norm_biases = true;
-    std::string stacks = "both";
     static const Fields<BitFitConfig>& fields() {
         static const auto list =
-            Fields<BitFitConfig>()
-                .add("norm_biases", &BitFitConfig::norm_biases, "train the biases of the layer norms too")
-                .add("stacks", &BitFitConfig::stacks, "which stacks are trained", {.choices = {"both", "encoder", "decoder"}});
+            add_scope(Fields<BitFitConfig>().add("norm_biases", &BitFitConfig::norm_biases, "train the biases of the layer norms too"));
         return list;
     }
 };
@@ -39,7 +36,7 @@ public:
             [&](const ParameterSpec& parameter) {
                 const bool bias =
                     parameter.role == ParameterRole::bias || (chosen.norm_biases && parameter.role == ParameterRole::norm_bias);
-                return bias && in_scope(parameter.name, chosen.stacks);
+                return bias && chosen.holds(parameter.name, layout);
             },
             info_.id);
     }

@@ -12,20 +12,18 @@ namespace permille {
 
 namespace {
 
-struct BottleneckConfig {
+struct BottleneckConfig : Scope {
     std::int64_t bottleneck_dim = 64;
     std::string activation = "relu";
     std::string initialisation = "identity";
-    std::string stacks = "both";
     static const Fields<BottleneckConfig>& fields() {
-        static const auto list =
+        static const auto list = add_scope(
             Fields<BottleneckConfig>()
                 .add("bottleneck_dim", &BottleneckConfig::bottleneck_dim, "width of the adapter's middle layer", {.min = 1, .max = 1 << 20})
                 .add("activation", &BottleneckConfig::activation, "non-linearity of the middle layer",
                      {.choices = {"relu", "gelu", "swish"}})
                 .add("initialisation", &BottleneckConfig::initialisation,
-                     "identity: an exact identity at the start; paper: all values near 1e-5", {.choices = {"identity", "paper"}})
-                .add("stacks", &BottleneckConfig::stacks, "which stacks get adapters", {.choices = {"both", "encoder", "decoder"}});
+                     "identity: an exact identity at the start; paper: all values near 1e-5", {.choices = {"identity", "paper"}}));
         return list;
     }
     Activation kind() const {
@@ -44,7 +42,7 @@ public:
           up_bias_(values[first + 5]),
           activation_(activation) {}
 
-    at::Tensor apply(const Forward& forward, const at::Tensor& rows) const override {
+    at::Tensor apply(const Forward& forward, const at::Tensor& rows, const Passage&) const override {
         const auto typed = [&](const at::Tensor& tensor) { return tensor.to(forward.compute); };
         const at::Tensor normed = at::layer_norm(rows.to(at::kFloat), {rows.size(-1)}, norm_weight_, norm_bias_, 1e-5).to(forward.compute);
         const at::Tensor middle = activate(activation_, linear_map(normed, typed(down_), typed(down_bias_)));
@@ -96,7 +94,7 @@ public:
         const BottleneckConfig chosen = config(settings);
         std::size_t first = 0;
         for (const int index : sites(layout, chosen)) {
-            attachment.outputs[static_cast<std::size_t>(index)] = std::make_unique<BottleneckModule>(values, first, chosen.kind());
+            attachment.outputs.add(index, std::make_unique<BottleneckModule>(values, first, chosen.kind()));
             first += 6;
         }
     }
@@ -114,7 +112,7 @@ private:
         for (std::size_t i = 0; i < layout.sites.size(); ++i) {
             const Site& site = layout.sites[i];
             const auto dots = std::count(site.name.begin(), site.name.end(), '.');
-            if (site.kind == SiteKind::output && dots == 2 && in_scope(site.name, chosen.stacks)) list.push_back(static_cast<int>(i));
+            if (site.kind == SiteKind::output && dots == 2 && chosen.holds(site.name, layout)) list.push_back(static_cast<int>(i));
         }
         return list;
     }

@@ -5,14 +5,11 @@ namespace permille {
 
 namespace {
 
-struct FullConfig {
+struct FullConfig : Scope {
     bool embeddings = true;
-    std::string stacks = "both";
     static const Fields<FullConfig>& fields() {
         static const auto list =
-            Fields<FullConfig>()
-                .add("embeddings", &FullConfig::embeddings, "train the embedding and position tables too")
-                .add("stacks", &FullConfig::stacks, "which stacks are trained", {.choices = {"both", "encoder", "decoder"}});
+            add_scope(Fields<FullConfig>().add("embeddings", &FullConfig::embeddings, "train the embedding and position tables too"));
         return list;
     }
 };
@@ -37,7 +34,7 @@ public:
             layout,
             [&](const ParameterSpec& parameter) {
                 if (parameter.role == ParameterRole::embedding || parameter.role == ParameterRole::position) return chosen.embeddings;
-                return in_scope(parameter.name, chosen.stacks);
+                return chosen.holds(parameter.name, layout);
             },
             info_.id);
     }

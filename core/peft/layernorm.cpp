@@ -6,15 +6,11 @@ namespace permille {
 
 namespace {
 
-struct LayerNormConfig {
+struct LayerNormConfig : Scope {
     std::string variant = "gains_and_biases";
-    std::string stacks = "both";
     static const Fields<LayerNormConfig>& fields() {
-        static const auto list =
-            Fields<LayerNormConfig>()
-                .add("variant", &LayerNormConfig::variant, "what is trained",
-                     {.choices = {"gains", "gains_and_biases", "gains_and_all_biases"}})
-                .add("stacks", &LayerNormConfig::stacks, "which stacks are trained", {.choices = {"both", "encoder", "decoder"}});
+        static const auto list = add_scope(Fields<LayerNormConfig>().add(
+            "variant", &LayerNormConfig::variant, "what is trained", {.choices = {"gains", "gains_and_biases", "gains_and_all_biases"}}));
         return list;
     }
 };
@@ -41,7 +37,7 @@ public:
                 const bool trained = parameter.role == ParameterRole::norm_weight ||
                                      (chosen.variant != "gains" && parameter.role == ParameterRole::norm_bias) ||
                                      (chosen.variant == "gains_and_all_biases" && parameter.role == ParameterRole::bias);
-                return trained && in_scope(parameter.name, chosen.stacks);
+                return trained && chosen.holds(parameter.name, layout);
             },
             info_.id);
         if (chosen.variant == "gains_and_biases")  // the names that PEFT gives them
@@ -58,7 +54,7 @@ public:
         if (config(settings).variant != "gains_and_biases") return nullptr;
         Json targets = Json::array();
         for (const auto& parameter : layout.parameters)
-            if (parameter.role == ParameterRole::norm_weight && in_scope(parameter.name, config(settings).stacks))
+            if (parameter.role == ParameterRole::norm_weight && config(settings).holds(parameter.name, layout))
                 targets.push_back(parameter.name.substr(0, parameter.name.rfind('.')));
         return Json{{"peft_type", "LN_TUNING"}, {"target_modules", targets}};
     }

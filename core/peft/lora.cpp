@@ -14,23 +14,21 @@ namespace permille {
 
 namespace {
 
-struct LoraConfig {
+struct LoraConfig : Scope {
     std::int64_t rank = 8;
     double alpha = 0;
     double dropout = 0;
     std::string targets = "qv";
-    std::string stacks = "both";
     bool rank_stabilised = false;
     static const Fields<LoraConfig>& fields() {
-        static const auto list =
+        static const auto list = add_scope(
             Fields<LoraConfig>()
                 .add("rank", &LoraConfig::rank, "rank of the update", {.min = 1, .max = 65536})
                 .add("alpha", &LoraConfig::alpha, "scale of the update is alpha / rank; 0: alpha = rank", {.min = 0})
                 .add("dropout", &LoraConfig::dropout, "dropout on the input of the update", {.min = 0, .max = 0.9})
                 .add("targets", &LoraConfig::targets, "which projections: queries and values, all of attention, or all linear maps",
                      {.choices = {"qv", "attention", "all"}})
-                .add("stacks", &LoraConfig::stacks, "which stacks are trained", {.choices = {"both", "encoder", "decoder"}})
-                .add("rank_stabilised", &LoraConfig::rank_stabilised, "scale by alpha / sqrt(rank) (rsLoRA)");
+                .add("rank_stabilised", &LoraConfig::rank_stabilised, "scale by alpha / sqrt(rank) (rsLoRA)"));
         return list;
     }
     double scale() const {
@@ -49,8 +47,9 @@ public:
         const at::Tensor low = linear_map(input, a_.to(x.scalar_type()));
         return at::add(y, linear_map(low, b_.to(x.scalar_type())), scale_);
     }
-    at::Tensor merged_weight(const at::Tensor& weight) const override {
-        return (weight.to(at::kFloat) + scale_ * at::mm(b_, a_)).to(weight.scalar_type());
+    bool merge(at::Tensor& weight, at::Tensor&) const override {
+        weight = weight + scale_ * at::mm(b_, a_);
+        return true;
     }
 
 private:
@@ -91,8 +90,7 @@ public:
         const LoraConfig chosen = config(settings);
         std::size_t i = 0;
         for (const int index : sites(layout, chosen)) {
-            attachment.linears[static_cast<std::size_t>(index)] =
-                std::make_unique<LoraDelta>(values[i], values[i + 1], chosen.scale(), chosen.dropout);
+            attachment.linears.add(index, std::make_unique<LoraDelta>(values[i], values[i + 1], chosen.scale(), chosen.dropout));
             i += 2;
         }
     }
@@ -109,11 +107,8 @@ public:
     Json peft_config(const Layout& layout, const Json& settings) const override {
         const LoraConfig chosen = config(settings);
         Json targets = Json::array();
-        for (const int index : sites(layout, chosen)) {
-            const std::string& weight =
-                layout.parameters[static_cast<std::size_t>(layout.sites[static_cast<std::size_t>(index)].weight)].name;
-            targets.push_back(weight.substr(0, weight.rfind('.')));
-        }
+        for (const int index : sites(layout, chosen))
+            targets.push_back("model." + module_of(layout, layout.sites[static_cast<std::size_t>(index)]));
         return Json{{"peft_type", "LORA"},
                     {"r", chosen.rank},
                     {"lora_alpha", chosen.alpha > 0 ? chosen.alpha : static_cast<double>(chosen.rank)},
@@ -130,7 +125,7 @@ private:
         std::vector<int> list;
         for (std::size_t i = 0; i < layout.sites.size(); ++i) {
             const Site& site = layout.sites[i];
-            if (site.kind != SiteKind::linear || !in_scope(site.name, chosen.stacks)) continue;
+            if (site.kind != SiteKind::linear || !chosen.holds(site.name, layout)) continue;
             const std::string part = site.name.substr(site.name.rfind('.') + 1);
             const bool attention = part == "q" || part == "k" || part == "v" || part == "out";
             if (chosen.targets == "all" || (chosen.targets == "attention" && attention) || part == "q" || part == "v")

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,26 +16,46 @@
 
 namespace permille {
 
-// How a trained tensor starts. zeros; constant: a; normal: mean a, std b; uniform: within [a, b); base: a copy of the base parameter.
+// How a tensor starts. zeros; constant: a; normal: mean a, std b; uniform: within [a, b); base: a copy of the base parameter; made: by a
+// function.
 struct Init {
-    enum class Kind { zeros, constant, normal, uniform, base };
+    enum class Kind { zeros, constant, normal, uniform, base, made };
+    // Of the base's tensors, by parameter index, and the seed of this tensor.
+    using Maker = std::function<at::Tensor(const std::vector<at::Tensor>& weights, std::uint64_t seed)>;
     Kind kind = Kind::zeros;
     double a = 0, b = 0;
+    Maker maker;
     static Init zeros() { return {}; }
-    static Init ones() { return {Kind::constant, 1.0, 0}; }
-    static Init uniform(double low, double high) { return {Kind::uniform, low, high}; }
-    static Init normal(double std) { return {Kind::normal, 0, std}; }
+    static Init ones() { return constant(1.0); }
+    static Init constant(double value) { return {Kind::constant, value, 0, {}}; }
+    static Init uniform(double low, double high) { return {Kind::uniform, low, high, {}}; }
+    static Init normal(double std, double mean = 0) { return {Kind::normal, mean, std, {}}; }
     // PyTorch's default for linear layers: U(+-1/sqrt(fan_in)), which is Kaiming-uniform with a = sqrt(5).
     static Init kaiming(std::int64_t fan_in);
-    static Init base_copy() { return {Kind::base, 0, 0}; }
+    static Init base_copy() { return {Kind::base, 0, 0, {}}; }
+    static Init made(Maker maker) { return {Kind::made, 0, 0, std::move(maker)}; }
 };
+
+// trained: by gradient; constant: fixed from the start and part of the adapter (a mask, a random projection); state: what the method
+// remembers between updates, part of a checkpoint only.
+enum class TensorRole { trained, constant, state };
 
 struct TensorSpec {
     std::string name;  // as in the adapter file
     std::vector<std::int64_t> shape;
     Init init;
     int base = -1;  // index of the base parameter that it replaces, or -1: added
+    TensorRole role = TensorRole::trained;
+    double rate = 1;  // its learning rate is that of the run times this
     std::int64_t count() const;
+};
+
+// A method's tensors in numbers.
+struct Sizes {
+    std::int64_t trainable = 0;   // T of every percentage
+    std::int64_t stored = 0;      // scalars of the adapter file: what must be kept to translate later
+    std::int64_t added = 0;       // of the trainable ones, those that the base does not have
+    std::int64_t train_only = 0;  // of the trainable ones, those that the adapter file does not keep
 };
 
 class Method {
@@ -43,25 +64,43 @@ public:
     virtual const MethodInfo& info() const = 0;
     // The settings, checked and completed with defaults. Throws Error(config).
     virtual Json complete(const Json& settings) const = 0;
-    // What is trained, from arithmetic alone. Settings are complete. Throws Error(config) when no site matches.
+    // What there is, from arithmetic alone. Settings are complete. Throws Error(config) when no site matches.
     virtual std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const = 0;
-    // Wires the values (in the order of tensors()) to their sites. The attachment is empty before.
+    // Wires the values (in the order of tensors()) to their sites, after what is attached already.
     virtual void attach(Attachment& attachment, const Layout& layout, const Json& settings,
                         const std::vector<at::Tensor>& values) const = 0;
     // The largest value of the size knob that makes sense on this layout.
-    virtual std::int64_t largest_size(const Layout& layout, const Json& settings) const {
-        (void)layout, (void)settings;
-        return 0;
+    virtual std::int64_t largest_size(const Layout& layout, const Json& settings) const { return (void)layout, (void)settings, 0; }
+
+    // The settings of the adapter that is kept, which translates the same with fewer tensors (a prefix without the network that made it),
+    // and its values from the trained ones.
+    virtual Json stored_settings(const Json& settings) const { return settings; }
+    virtual std::vector<at::Tensor> stored_values(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const {
+        return (void)layout, (void)settings, values;
     }
-    // adapter_config.json of Hugging Face PEFT, or null when PEFT does not have the method.
-    virtual Json peft_config(const Layout& layout, const Json& settings) const {
-        (void)layout, (void)settings;
-        return nullptr;
+
+    // Added to the loss of every update; undefined: nothing.
+    virtual at::Tensor penalty(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const {
+        return (void)layout, (void)settings, (void)values, at::Tensor();
     }
+    // After the optimiser's step, without gradient mode; values still hold their gradients. update counts from 1.
+    virtual void after_update(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values, std::int64_t update,
+                              std::int64_t total) const {
+        (void)layout, (void)settings, (void)values, (void)update, (void)total;
+    }
+
+    // adapter_config.json of Hugging Face PEFT, or null when PEFT does not have the method with these settings.
+    virtual Json peft_config(const Layout& layout, const Json& settings) const { return (void)layout, (void)settings, nullptr; }
+    // The settings that an adapter_config.json of PEFT means, or null when it is another method's. Throws Error(unsupported) naming a field
+    // that is this method's but not served.
+    virtual Json from_peft(const Layout& layout, const Json& config) const { return (void)layout, (void)config, nullptr; }
 };
+
+Sizes sizes(const Method& method, const Layout& layout, const Json& settings);
 
 // methods.cpp: the table, in alphabetical order of ids.
 const std::vector<std::unique_ptr<Method>>& methods();
+// By id, or several joined by '+', "lora+layernorm", which are trained together (composite.cpp). Throws Error(config) naming what is near.
 const Method& find_method_by_id(const std::string& id, const std::string& where);
 
 // A method whose settings are a struct with a field list.
@@ -78,8 +117,25 @@ protected:
     MethodInfo info_;
 };
 
-// Which stacks of the model a method uses: both, encoder or decoder.
-bool in_scope(const std::string& name, const std::string& stacks);
+// Where in the model a method goes; a method's settings that take part derive from it and list its fields with add_scope.
+struct Scope {
+    std::string stacks = "both";  // both, encoder, decoder
+    std::string layers = "all";   // all, "last 2", "first 2", "0,2-3": of each stack; places outside of layers count only with all
+    // Of a parameter's or a site's name.
+    bool holds(const std::string& name, const Layout& layout) const;
+};
+
+template <class Config>
+Fields<Config> add_scope(Fields<Config> fields) {
+    fields.add("stacks", static_cast<std::string Config::*>(&Scope::stacks), "which stacks are trained",
+               {.choices = {"both", "encoder", "decoder"}});
+    fields.add("layers", static_cast<std::string Config::*>(&Scope::layers),
+               "which layers of each stack: all, 'last 2', 'first 2', or numbers from 0 such as '0,2-3'");
+    return fields;
+}
+
+// "encoder.layers.3.fc1" for the linear site "encoder.3.ffn.fc1": the module's path in a checkpoint without "model." and ".weight".
+std::string module_of(const Layout& layout, const Site& site);
 
 // A method that trains existing parameters: one spec per chosen one.
 std::vector<TensorSpec> replace_parameters(const Layout& layout, const std::function<bool(const ParameterSpec&)>& chosen,

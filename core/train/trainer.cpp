@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <numbers>
 
 #include "core/base/error.h"
@@ -70,10 +71,12 @@ Trainer::Trainer(const Seq2Seq& base, Attached& attached, const std::vector<Toke
       hooks_(std::move(hooks)),
       batches_(train, settings.batch_tokens, seed, std::move(sampler)) {
     if (!checkpoint_.empty()) text_hash_ = text_hash();
-    for (const at::Tensor& value : attached_.values) {
-        first_moments_.push_back(at::zeros_like(value, at::TensorOptions().requires_grad(false)));
-        second_moments_.push_back(at::zeros_like(value, at::TensorOptions().requires_grad(false)));
-        step_counts_.push_back(at::zeros({}, value.options().requires_grad(false)));
+    for (std::size_t i = 0; i < attached_.values.size(); ++i) {  // undefined: of a value that no gradient moves
+        const at::Tensor& value = attached_.values[i];
+        const bool trained = attached_.specs[i].role == TensorRole::trained;
+        first_moments_.push_back(trained ? at::zeros_like(value, at::TensorOptions().requires_grad(false)) : at::Tensor());
+        second_moments_.push_back(trained ? at::zeros_like(value, at::TensorOptions().requires_grad(false)) : at::Tensor());
+        step_counts_.push_back(at::zeros({}, at::TensorOptions(at::kFloat).device(value.device())));
     }
 }
 
@@ -100,8 +103,10 @@ void Trainer::save_checkpoint() const {
     for (std::size_t i = 0; i < attached_.values.size(); ++i) {
         const std::string name = std::to_string(i);
         tensors.emplace_back("value." + name, attached_.values[i]);
-        tensors.emplace_back("first." + name, first_moments_[i]);
-        tensors.emplace_back("second." + name, second_moments_[i]);
+        if (first_moments_[i].defined()) {
+            tensors.emplace_back("first." + name, first_moments_[i]);
+            tensors.emplace_back("second." + name, second_moments_[i]);
+        }
         if (!best_values_.empty()) tensors.emplace_back("best." + name, best_values_[i]);
     }
     Json state = {{"update", update_},
@@ -140,8 +145,10 @@ bool Trainer::resume() {
             return found->second;
         };
         attached_.values[i].copy_(take("value"));
-        first_moments_[i].copy_(take("first"));
-        second_moments_[i].copy_(take("second"));
+        if (first_moments_[i].defined()) {
+            first_moments_[i].copy_(take("first"));
+            second_moments_[i].copy_(take("second"));
+        }
         step_counts_[i].fill_(state["adam_steps"].get<double>());
     }
     best_values_.clear();
@@ -183,8 +190,8 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
             generator.set_current_seed(masks);
         }
         const Forward forward = base_.training(*attached_.attachment, settings_.dropout, masks);
-        const at::Tensor encoded = base_.encode(forward, batch.source);
-        const at::Tensor states = base_.decode(forward, batch.source, encoded, batch.target);
+        const Encoded encoded = base_.encode(forward, batch.source);
+        const at::Tensor states = base_.decode(forward, encoded, batch.target);
         const LossSums loss =
             vocabulary_loss(states, base_.output_weight(forward), base_.logits_bias(), batch.labels, settings_.label_smoothing);
         double scale = 1.0 / static_cast<double>(sums.labels);
@@ -194,23 +201,30 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
         sums.likelihood += loss.log_likelihood;
         sums.tokens += batch.tokens + batch.source.rows.count();
     }
+    const at::Tensor penalty = attached_.method->penalty(base_.layout(), attached_.settings, attached_.values);
+    if (penalty.defined()) torch::autograd::backward({base_.compute() == at::kHalf ? penalty * loss_scale_ : penalty}, {});
     return sums;
 }
 
 void Trainer::step(double rate) {
-    std::vector<at::Tensor> values, gradients, first, second, counts;
+    struct Group {  // of one learning rate
+        std::vector<at::Tensor> values, gradients, first, second, counts;
+    };
+    std::map<double, Group> groups;
     for (std::size_t i = 0; i < attached_.values.size(); ++i) {
         const at::Tensor gradient = attached_.values[i].grad();
         if (!gradient.defined()) continue;  // not reached by this batch
-        values.push_back(attached_.values[i]);
-        gradients.push_back(gradient);
-        first.push_back(first_moments_[i]);
-        second.push_back(second_moments_[i]);
+        Group& group = groups[attached_.specs[i].rate];
+        group.values.push_back(attached_.values[i]);
+        group.gradients.push_back(gradient);
+        group.first.push_back(first_moments_[i]);
+        group.second.push_back(second_moments_[i]);
         step_counts_[i].add_(1.0);
-        counts.push_back(step_counts_[i]);
+        group.counts.push_back(step_counts_[i]);
     }
-    at::_fused_adamw_(values, gradients, first, second, {}, counts, rate, settings_.beta1, settings_.beta2, settings_.weight_decay,
-                      settings_.epsilon, false, false);
+    for (auto& [factor, group] : groups)
+        at::_fused_adamw_(group.values, group.gradients, group.first, group.second, {}, group.counts, rate * factor, settings_.beta1,
+                          settings_.beta2, settings_.weight_decay, settings_.epsilon, false, false);
 }
 
 void Trainer::update() {
@@ -265,6 +279,7 @@ void Trainer::update() {
         if (settings_.clip_norm > 0 && norm > settings_.clip_norm)
             for (at::Tensor& gradient : gradients) gradient.mul_(settings_.clip_norm / (norm + 1e-6));
         step(learning_rate_ * schedule_factor(settings_.schedule, update_, settings_.warmup_updates, settings_.updates));
+        attached_.method->after_update(base_.layout(), attached_.settings, attached_.values, update_, settings_.updates);
     }
     last_loss_ = loss;
     tokens_ += sums.tokens;
@@ -295,7 +310,7 @@ double Trainer::valid_loss() const {
     const Forward forward = base_.inference(attached_.attachment.get());
     for (const BatchPlan& plan : plan_batches_by_length(valid_, settings_.batch_tokens * 2)) {
         const TensorBatch batch = collate(valid_, plan, base_.architecture(), base_.device());
-        const at::Tensor states = base_.decode(forward, batch.source, base_.encode(forward, batch.source), batch.target);
+        const at::Tensor states = base_.decode(forward, base_.encode(forward, batch.source), batch.target);
         likelihood += vocabulary_loss(states, base_.output_weight(forward), base_.logits_bias(), batch.labels, 0).log_likelihood;
         labels += batch.tokens;
     }

@@ -4,6 +4,7 @@
 #include "core/decode/beam.h"
 #include "core/nn/vocabulary_loss.h"
 #include "core/peft/adapter_file.h"
+#include "core/peft/merge.h"
 #include "tests/support/models.h"
 #include "tests/support/test.h"
 
@@ -23,7 +24,9 @@ Json small_settings(const Method& method) {
 Attached attach_shaken(const Method& method, const Seq2Seq& model) {
     Attached attached = attach_method(method, model, small_settings(method), 1);
     SeededRandom random(11);
-    for (const at::Tensor& value : attached.values) {
+    for (std::size_t v = 0; v < attached.values.size(); ++v) {
+        if (attached.specs[v].role != TensorRole::trained) continue;
+        const at::Tensor& value = attached.values[v];
         at::Tensor noise = at::empty(value.sizes(), at::kFloat);
         for (std::int64_t i = 0; i < noise.numel(); ++i) noise.data_ptr<float>()[i] = static_cast<float>(0.2 * (random.unit() - 0.5));
         value.detach().add_(noise);
@@ -85,7 +88,9 @@ TEST_CASE("what is announced is what is attached", "[contract]") {
         for (std::size_t i = 0; i < specs.size(); ++i) {
             REQUIRE(names.insert(specs[i].name).second);
             REQUIRE(attached.values[i].sizes() == at::IntArrayRef(specs[i].shape));
-            REQUIRE(attached.values[i].requires_grad());
+            const bool trained = specs[i].role == TensorRole::trained;
+            REQUIRE(attached.values[i].requires_grad() == trained);
+            if (!trained) continue;
             REQUIRE(attached.values[i].scalar_type() == at::kFloat);
             announced += specs[i].count();
             attached_count += attached.values[i].numel();
@@ -114,6 +119,7 @@ TEST_CASE("gradients equal finite differences, with and without dropout", "[cont
             return (above - below) / (2 * step);
         };
         for (std::size_t i = 0; i < attached.values.size(); ++i) {
+            if (attached.specs[i].role != TensorRole::trained) continue;
             const at::Tensor& value = attached.values[i];
             const at::Tensor gradient = value.grad();
             REQUIRE(gradient.defined());
@@ -151,7 +157,9 @@ TEST_CASE("training leaves the base as it is and moves every trained tensor", "[
         for (std::size_t i = 0; i < base.size(); ++i) require_same(model.weights()[i], base[i], model.layout().parameters[i].name);
         for (std::size_t i = 0; i < values.size(); ++i) {
             INFO("tensor " << attached.specs[i].name);
-            if (!is_key_bias(attached.specs[i].name)) REQUIRE_FALSE(at::equal(attached.values[i].detach(), values[i]));
+            if (attached.specs[i].role == TensorRole::constant) require_same(attached.values[i].detach(), values[i]);
+            else if (attached.specs[i].role == TensorRole::trained && !is_key_bias(attached.specs[i].name))
+                REQUIRE_FALSE(at::equal(attached.values[i].detach(), values[i]));
             REQUIRE(at::isfinite(attached.values[i]).all().item<bool>());
         }
     });
@@ -170,12 +178,15 @@ TEST_CASE("a saved adapter is loaded exactly", "[contract]") {
             const auto place = folder / method->info().id;
             save_adapter(place, attached, *base, {{"note", "contract"}});
             const Attached again = load_adapter(place, *base);
-            REQUIRE(again.settings == attached.settings);
-            for (std::size_t i = 0; i < attached.values.size(); ++i)
-                require_same(again.values[i], attached.values[i], attached.specs[i].name);
+            const Attached kept = stored_form(attached, *base->network);
+            REQUIRE(again.settings == kept.settings);
+            for (std::size_t i = 0; i < kept.values.size(); ++i)
+                if (kept.specs[i].role != TensorRole::state) require_same(again.values[i], kept.values[i], kept.specs[i].name);
             const auto pairs = random_pairs(4, 50, 3);
-            require_same(logits(*base->network, again.attachment.get(), pairs), logits(*base->network, attached.attachment.get(), pairs));
-            REQUIRE(describe_adapter(place)["parameters"] == attached.trainable());
+            require_same(logits(*base->network, again.attachment.get(), pairs), logits(*base->network, kept.attachment.get(), pairs));
+            require_close(logits(*base->network, again.attachment.get(), pairs), logits(*base->network, attached.attachment.get(), pairs),
+                          1e-5);
+            REQUIRE(describe_adapter(place)["parameters"] == sizes(*method, base->network->layout(), attached.settings).stored);
         }
     }
 }
@@ -201,10 +212,10 @@ TEST_CASE("cached decoding equals the full forward pass", "[contract]") {
         const Forward forward = model.inference(attached.attachment.get());
         const std::vector<std::vector<std::int64_t>> sources = {{4, 9, 11, 2}, {7, 2}};
         const TokenRows source = TokenRows::of(sources, at::kCPU);
-        const at::Tensor encoded = model.encode(forward, source);
-        DecoderCache cache = model.start(forward, source, encoded, 1, 6);
+        const Encoded encoded = model.encode(forward, source);
+        DecoderCache cache = model.start(forward, encoded, 1, 6);
         const std::vector<std::vector<std::int64_t>> targets = {{2, 5, 6, 7, 8}, {2, 15, 16, 17, 18}};
-        const at::Tensor full = model.decode(forward, source, encoded, TokenRows::of(targets, at::kCPU)).view({2, 5, -1});
+        const at::Tensor full = model.decode(forward, encoded, TokenRows::of(targets, at::kCPU)).view({2, 5, -1});
         for (std::int64_t t = 0; t < 5; ++t) {
             const auto place = static_cast<std::size_t>(t);
             const at::Tensor states = model.step(forward, cache, at::tensor({targets[0][place], targets[1][place]}, at::kLong));
@@ -217,7 +228,7 @@ TEST_CASE("cached decoding equals the full forward pass", "[contract]") {
             const auto& ids = candidates.at(0).ids;
             const TokenRows one = TokenRows::of({sources[static_cast<std::size_t>(&candidates - found.data())]}, at::kCPU);
             const at::Tensor states =
-                model.decode(forward, one, model.encode(forward, one), TokenRows::of({{ids.begin(), ids.end() - 1}}, at::kCPU));
+                model.decode(forward, model.encode(forward, one), TokenRows::of({{ids.begin(), ids.end() - 1}}, at::kCPU));
             const at::Tensor labels = at::tensor(std::vector<std::int64_t>(ids.begin() + 1, ids.end()), at::kLong);
             const at::Tensor sum = label_log_probabilities(states, model.output_weight(forward), model.logits_bias(), labels).sum();
             REQUIRE_THAT(candidates[0].log_probability, Catch::Matchers::WithinAbs(sum.item<double>(), 1e-3));
@@ -227,19 +238,12 @@ TEST_CASE("cached decoding equals the full forward pass", "[contract]") {
 
 TEST_CASE("merged weights translate like the method beside them", "[contract]") {
     for_all([](const Method& method, const Family&, const Seq2Seq& model) {
-        if (!method.info().mergeable) return;
         const Attached attached = attach_shaken(method, model);
-        const at::NoGradGuard guard;
-        auto weights = model.weights();
-        for (std::size_t i = 0; i < weights.size(); ++i)
-            if (attached.attachment->parameters[i].defined()) weights[i] = attached.attachment->parameters[i].detach();
-        for (std::size_t i = 0; i < model.layout().sites.size(); ++i)
-            if (const LinearDelta* delta = attached.attachment->linears[i].get()) {
-                at::Tensor& weight = weights[static_cast<std::size_t>(model.layout().sites[i].weight)];
-                weight = delta->merged_weight(weight);
-                REQUIRE(weight.defined());
-            }
-        const Seq2Seq merged(model.architecture(), weights, model.logits_bias(), at::kFloat);
+        if (!method.info().mergeable) {
+            require_error([&] { merged_weights(attached, model); }, ErrorKind::unsupported, {method.info().id, "merged"});
+            return;
+        }
+        const Seq2Seq merged(model.architecture(), merged_weights(attached, model), model.logits_bias(), at::kFloat);
         const auto pairs = random_pairs(5, 50, 3);
         require_close(logits(merged, nullptr, pairs), logits(model, attached.attachment.get(), pairs), 1e-4);
     });

@@ -54,7 +54,7 @@ inline TensorBatch batch_of(const Seq2Seq& model, const std::vector<TokenPair>& 
 }
 
 inline at::Tensor states_of(const Seq2Seq& model, const Forward& forward, const TensorBatch& batch) {
-    return model.decode(forward, batch.source, model.encode(forward, batch.source), batch.target);
+    return model.decode(forward, model.encode(forward, batch.source), batch.target);
 }
 
 inline at::Tensor logits_of(const Seq2Seq& model, const Forward& forward, const TensorBatch& batch) {

@@ -74,12 +74,12 @@ TEST_CASE("beam of 1 equals greedy", "[decode]") {
     const Forward forward = model.inference();
     for (std::size_t i = 0; i < sources.size(); ++i) {
         const TokenRows source = TokenRows::of({sources[i]}, at::kCPU);
-        const at::Tensor encoded = model.encode(forward, source);
+        const Encoded encoded = model.encode(forward, source);
         std::vector<std::int64_t> ids = {model.architecture().decoder_start_id};
         double sum = 0;
         while (static_cast<std::int64_t>(ids.size()) < settings.max_length &&
                (ids.size() == 1 || ids.back() != model.architecture().eos_id)) {
-            const at::Tensor states = model.decode(forward, source, encoded, TokenRows::of({ids}, at::kCPU));
+            const at::Tensor states = model.decode(forward, encoded, TokenRows::of({ids}, at::kCPU));
             const at::Tensor log_p = at::log_softmax(model.logits(forward, states)[-1], 0);
             ids.push_back(log_p.argmax().item<std::int64_t>());
             sum += log_p.max().item<double>();
@@ -97,7 +97,7 @@ TEST_CASE("a cached step equals the full decoder, hypotheses reordered and sente
     const Forward forward = model.inference();
     const std::vector<std::vector<std::int64_t>> sources = {{4, 9, 11, 2}, {4, 30, 2}, {4, 8, 9, 10, 40, 2}};
     const TokenRows source = TokenRows::of(sources, at::kCPU);
-    DecoderCache cache = model.start(forward, source, model.encode(forward, source), 2, 8);
+    DecoderCache cache = model.start(forward, model.encode(forward, source), 2, 8);
     std::vector<std::vector<std::int64_t>> histories(6);
     std::vector<std::size_t> sentence = {0, 0, 1, 1, 2, 2};
     const std::vector<std::vector<std::int64_t>> given = {
@@ -121,7 +121,7 @@ TEST_CASE("a cached step equals the full decoder, hypotheses reordered and sente
         for (std::size_t row = 0; row < histories.size(); ++row) {
             histories[row].push_back(given[t][row]);
             const TokenRows one = TokenRows::of({sources[sentence[row]]}, at::kCPU);
-            const at::Tensor full = model.decode(forward, one, model.encode(forward, one), TokenRows::of({histories[row]}, at::kCPU));
+            const at::Tensor full = model.decode(forward, model.encode(forward, one), TokenRows::of({histories[row]}, at::kCPU));
             INFO("position " << t << ", row " << row);
             require_close(states[static_cast<std::int64_t>(row)], full[-1], 1e-5);
         }

@@ -28,10 +28,10 @@ std::vector<std::int64_t> greedy(const Seq2Seq& model, const Tokens& source, std
                                  const std::function<void(at::Tensor&, const Tokens&)>& change) {
     const Forward forward = model.inference();
     const TokenRows rows = TokenRows::of({source}, at::kCPU);
-    const at::Tensor encoded = model.encode(forward, rows);
+    const Encoded encoded = model.encode(forward, rows);
     Tokens ids = {model.architecture().decoder_start_id};
     while (ids.size() < most && (ids.size() == 1 || ids.back() != model.architecture().eos_id)) {
-        at::Tensor logits = model.logits(forward, model.decode(forward, rows, encoded, TokenRows::of({ids}, at::kCPU)))[-1].clone();
+        at::Tensor logits = model.logits(forward, model.decode(forward, encoded, TokenRows::of({ids}, at::kCPU)))[-1].clone();
         change(logits, ids);
         ids.push_back(logits.argmax().item<std::int64_t>());
     }

@@ -134,10 +134,9 @@ TEST_CASE("tokens are drawn as often as their probability says", "[decode]") {
 
     const Forward forward = model.inference();
     const TokenRows rows = TokenRows::of({source}, at::kCPU);
-    at::Tensor logits =
-        model.logits(forward, model.decode(forward, rows, model.encode(forward, rows), TokenRows::of({Tokens{2, 5}}, at::kCPU)))
-            .narrow(0, 1, 1)
-            .clone();
+    at::Tensor logits = model.logits(forward, model.decode(forward, model.encode(forward, rows), TokenRows::of({Tokens{2, 5}}, at::kCPU)))
+                            .narrow(0, 1, 1)
+                            .clone();
     for (const auto token : settings.rules.suppress_tokens) logits[0][token] = -std::numeric_limits<float>::infinity();
     const at::Tensor log_p = at::log_softmax(settings.truncation(logits), 1);
 

@@ -19,9 +19,9 @@ TEST_CASE("the forward pass equals transformers'", "[models][golden]") {
     const at::NoGradGuard guard;
     Forward forward = model.inference();
     forward.eager_attention = eager;
-    const at::Tensor encoded = model.encode(forward, batch.source);
-    require_close(encoded, want.at("encoder_states"), 2e-5, "encoder states");
-    const at::Tensor states = model.decode(forward, batch.source, encoded, batch.target);
+    const Encoded encoded = model.encode(forward, batch.source);
+    require_close(encoded.states, want.at("encoder_states"), 2e-5, "encoder states");
+    const at::Tensor states = model.decode(forward, encoded, batch.target);
     require_close(model.logits(forward, states), want.at("logits"), 2e-5, "logits");
     require_close(label_log_probabilities(states, model.output_weight(forward), model.logits_bias(), batch.labels).neg(),
                   want.at("label_losses"), 2e-5, "label losses");

@@ -55,8 +55,8 @@ TEST_CASE("LoRA's scale follows alpha and rank", "[peft]") {
         const Attached attached = attach_method(lora, model(), settings, 1);
         attached.values[1].detach().fill_(1.0);
         const int site = model().layout().site("encoder.0.self_attn.q");
-        const at::Tensor zero = at::zeros({16, 16});
-        const at::Tensor merged = attached.attachment->linears[static_cast<std::size_t>(site)]->merged_weight(zero);
+        at::Tensor merged = at::zeros({16, 16}), bias = at::zeros({16});
+        REQUIRE(attached.attachment->linears.at(site).front()->merge(merged, bias));
         return (merged / at::mm(attached.values[1], attached.values[0])).mean().item<double>();
     };
     REQUIRE_THAT(delta({{"rank", 4}}), Catch::Matchers::WithinAbs(1.0, 1e-4));
@@ -79,6 +79,7 @@ TEST_CASE("LoRA's dropout is for training only", "[peft]") {
 
 TEST_CASE("stacks limit where a method goes", "[peft]") {
     for (const auto& method : methods()) {
+        if (!method->complete(Json::object()).contains("stacks")) continue;
         const auto count = [&](const char* stacks) {
             std::int64_t total = 0;
             for (const auto& spec : method->tensors(model().layout(), method->complete({{"stacks", stacks}}))) {
@@ -93,6 +94,51 @@ TEST_CASE("stacks limit where a method goes", "[peft]") {
         REQUIRE(count("decoder") > 0);
         REQUIRE(count("both") == count("encoder") + count("decoder"));
     }
+}
+
+TEST_CASE("layers limit where a method goes", "[peft]") {
+    const Layout& layout = model().layout();
+    const auto count = [&](const char* layers) {
+        std::int64_t total = 0;
+        const Method& bottleneck = find_method_by_id("bottleneck", "");
+        for (const auto& spec : bottleneck.tensors(layout, bottleneck.complete({{"layers", layers}, {"stacks", "decoder"}})))
+            total += spec.count();
+        return total;
+    };
+    const std::int64_t layers = model().architecture().decoder_layers, all = count("all");
+    REQUIRE(layers >= 2);
+    REQUIRE(count("0") == all / layers);
+    REQUIRE(count("last 1") == all / layers);
+    REQUIRE(count("first 2") == 2 * all / layers);
+    REQUIRE(count("0-1") == 2 * all / layers);
+    REQUIRE(count("0,1") == 2 * all / layers);
+    for (const char* wrong : {"some", "", "1-0", "last", "last x", "-1", "0;1"})
+        require_error([&] { count(wrong); }, ErrorKind::config, {"layers", "last 2"});
+}
+
+TEST_CASE("combined methods train side by side", "[peft]") {
+    const Layout& layout = model().layout();
+    const Method& both = find_method_by_id("lora+layernorm", "");
+    const Method &lora = find_method_by_id("lora", ""), &norm = find_method_by_id("layernorm", "");
+    const Json settings = both.complete({{"lora.rank", 3}, {"layernorm.variant", "gains"}});
+    const Sizes together = sizes(both, layout, settings), first = sizes(lora, layout, lora.complete({{"rank", 3}})),
+                second = sizes(norm, layout, norm.complete({{"variant", "gains"}}));
+    REQUIRE(together.trainable == first.trainable + second.trainable);
+    REQUIRE(together.added == first.added);
+    REQUIRE(both.info().size_knob == "lora.rank");
+    Attached attached = attach_method(both, model(), settings, 4);
+    REQUIRE(attached.specs.back().rate == norm.info().default_learning_rate / lora.info().default_learning_rate);
+    const Attached alone = attach_method(lora, model(), {{"rank", 3}}, 4);
+    require_same(logits(attached), logits(alone));
+    attached.values.back().detach().mul_(2.0);
+    REQUIRE_FALSE(at::equal(logits(attached), logits(alone)));
+
+    require_error([&] { find_method_by_id("lora+lorra", "x"); }, ErrorKind::config, {"x", "lorra", "lora"});
+    require_error([&] { find_method_by_id("lora+lora", "x"); }, ErrorKind::config, {"twice"});
+    require_error([&] { find_method_by_id("lora+", "x"); }, ErrorKind::config, {"one method"});
+    require_error([&] { both.complete({{"rank", 3}}); }, ErrorKind::config, {"rank", "lora.rank"});
+    const Method& clash = find_method_by_id("bitfit+layernorm", "");
+    require_error([&] { clash.tensors(layout, clash.complete(Json::object())); }, ErrorKind::config, {"bitfit", "layernorm", "both train"});
 }
 
 TEST_CASE("unknown methods and settings name what is near", "[peft]") {

@@ -1,0 +1,200 @@
+// Several methods trained together on one base, "lora+layernorm": their tensors side by side, their settings under "lora.rank",
+// "layernorm.variant". Each part keeps its own learning rate in relation to the first one's. Refused where two parts train the same
+// parameter, or where one of them must have a projection for itself.
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <sstream>
+
+#include "core/base/error.h"
+#include "core/peft/method.h"
+
+namespace permille {
+
+namespace {
+
+class Composite : public Method {
+public:
+    Composite(const std::string& id, std::vector<const Method*> parts) : parts_(std::move(parts)) {
+        info_.id = id;
+        info_.mergeable = info_.identity_at_start = true;
+        info_.default_learning_rate = parts_.front()->info().default_learning_rate;
+        for (const Method* part : parts_) {
+            const MethodInfo& info = part->info();
+            const auto joined = [](std::string& text, const std::string& more, const char* between) {
+                text += (text.empty() ? "" : between) + more;
+            };
+            joined(info_.name, info.name, " + ");
+            joined(info_.paper, info.paper, "; ");
+            joined(info_.summary, info.summary, "; ");
+            info_.sites.insert(info_.sites.end(), info.sites.begin(), info.sites.end());
+            for (Field knob : info.knobs) {
+                knob.name = info.id + "." + knob.name;
+                info_.knobs.push_back(std::move(knob));
+            }
+            if (info_.size_knob.empty() && !info.size_knob.empty()) info_.size_knob = info.id + "." + info.size_knob;
+            info_.mergeable = info_.mergeable && info.mergeable;
+            info_.identity_at_start = info_.identity_at_start && info.identity_at_start;
+        }
+    }
+
+    const MethodInfo& info() const override { return info_; }
+
+    Json complete(const Json& settings) const override {
+        if (!settings.is_null() && !settings.is_object())
+            throw Error(ErrorKind::config, info_.id, "expected a list of 'name: value' settings");
+        for (const auto& [key, value] : settings.items()) {
+            std::vector<std::string> known;
+            for (const Field& knob : info_.knobs) known.push_back(knob.name);
+            if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+            const std::string near = nearest(key, known);
+            throw Error(ErrorKind::config, info_.id + "/" + key, "unknown setting",
+                        near.empty() ? "of several methods each setting has its method before it: " + known.front()
+                                     : "did you mean '" + near + "'?");
+        }
+        return joined_settings(settings, [](const Method& part, const Json& own) { return part.complete(own); });
+    }
+
+    std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
+        std::vector<TensorSpec> all;
+        std::map<int, std::string> replaced;
+        std::map<std::string, std::string> names;
+        for (const Method* part : parts_) {
+            const double rate = part->info().default_learning_rate / info_.default_learning_rate;
+            for (TensorSpec spec : part->tensors(layout, of(*part, settings))) {
+                if (spec.base >= 0 && !replaced.emplace(spec.base, part->info().id).second)
+                    throw Error(ErrorKind::config, info_.id,
+                                replaced[spec.base] + " and " + part->info().id + " both train " +
+                                    layout.parameters[static_cast<std::size_t>(spec.base)].name,
+                                "combine methods that train different things");
+                if (!names.emplace(spec.name, part->info().id).second) spec.name = part->info().id + "." + spec.name;
+                spec.rate *= rate;
+                all.push_back(std::move(spec));
+            }
+        }
+        return all;
+    }
+
+    void attach(Attachment& attachment, const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const override {
+        std::size_t first = 0;
+        for (const Method* part : parts_) {
+            const Json own = of(*part, settings);
+            const std::size_t count = part->tensors(layout, own).size();
+            part->attach(attachment, layout, own, slice(values, first, count));
+            first += count;
+        }
+        for (std::size_t i = 0; i < layout.sites.size(); ++i) {
+            const int site = static_cast<int>(i);
+            bool alone = false;
+            for (const auto& delta : attachment.linears.at(site)) alone = alone || delta->alone();
+            if ((alone && attachment.linears.at(site).size() > 1) || attachment.prefixes.at(site).size() > 1 ||
+                attachment.prompts.at(site).size() > 1 || attachment.feed_forwards.at(site).size() > 1)
+                throw Error(ErrorKind::config, info_.id, "the methods need " + layout.sites[i].name + " for themselves",
+                            "combine methods that go to different places");
+        }
+    }
+
+    std::int64_t largest_size(const Layout& layout, const Json& settings) const override {
+        for (const Method* part : parts_)
+            if (!part->info().size_knob.empty()) return part->largest_size(layout, of(*part, settings));
+        return 0;
+    }
+
+    Json stored_settings(const Json& settings) const override {
+        return joined_settings(settings, [](const Method& part, const Json& own) { return part.stored_settings(own); });
+    }
+    std::vector<at::Tensor> stored_values(const Layout& layout, const Json& settings,
+                                          const std::vector<at::Tensor>& values) const override {
+        std::vector<at::Tensor> all;
+        std::size_t first = 0;
+        for (const Method* part : parts_) {
+            const Json own = of(*part, settings);
+            const std::size_t count = part->tensors(layout, own).size();
+            for (auto& value : part->stored_values(layout, own, slice(values, first, count))) all.push_back(std::move(value));
+            first += count;
+        }
+        return all;
+    }
+
+    at::Tensor penalty(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const override {
+        at::Tensor sum;
+        std::size_t first = 0;
+        for (const Method* part : parts_) {
+            const Json own = of(*part, settings);
+            const std::size_t count = part->tensors(layout, own).size();
+            const at::Tensor term = part->penalty(layout, own, slice(values, first, count));
+            if (term.defined()) sum = sum.defined() ? sum + term : term;
+            first += count;
+        }
+        return sum;
+    }
+    void after_update(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values, std::int64_t update,
+                      std::int64_t total) const override {
+        std::size_t first = 0;
+        for (const Method* part : parts_) {
+            const Json own = of(*part, settings);
+            const std::size_t count = part->tensors(layout, own).size();
+            part->after_update(layout, own, slice(values, first, count), update, total);
+            first += count;
+        }
+    }
+
+private:
+    static std::vector<at::Tensor> slice(const std::vector<at::Tensor>& values, std::size_t first, std::size_t count) {
+        return {values.begin() + static_cast<std::ptrdiff_t>(first), values.begin() + static_cast<std::ptrdiff_t>(first + count)};
+    }
+    // The settings of one part, without its id before them.
+    static Json of(const Method& part, const Json& settings) {
+        Json own = Json::object();
+        const std::string start = part.info().id + ".";
+        for (const auto& [key, value] : settings.items())
+            if (key.rfind(start, 0) == 0) own[key.substr(start.size())] = value;
+        return own;
+    }
+    template <class Change>
+    Json joined_settings(const Json& settings, Change&& change) const {
+        Json all = Json::object();
+        for (const Method* part : parts_) {
+            const Json changed = change(*part, of(*part, settings));
+            for (const auto& [key, value] : changed.items()) all[part->info().id + "." + key] = value;
+        }
+        return all;
+    }
+
+    std::vector<const Method*> parts_;
+    MethodInfo info_;
+};
+
+const Method& single(const std::string& id, const std::string& where) {
+    std::vector<std::string> ids;
+    for (const auto& method : methods()) {
+        if (method->info().id == id) return *method;
+        ids.push_back(method->info().id);
+    }
+    const std::string near = nearest(id, ids);
+    throw Error(ErrorKind::config, where, "'" + id + "' is not a method",
+                near.empty() ? "known are " + list_some(ids, 60) : "did you mean '" + near + "'?");
+}
+
+}  // namespace
+
+const Method& find_method_by_id(const std::string& id, const std::string& where) {
+    if (id.find('+') == std::string::npos) return single(id, where);
+    static std::mutex mutex;
+    static std::map<std::string, std::unique_ptr<Composite>> known;
+    const std::lock_guard lock(mutex);
+    if (const auto found = known.find(id); found != known.end()) return *found->second;
+    std::vector<const Method*> parts;
+    std::istringstream words(id);
+    std::string word;
+    while (std::getline(words, word, '+')) {
+        const Method& part = single(word, where);
+        if (std::find(parts.begin(), parts.end(), &part) != parts.end())
+            throw Error(ErrorKind::config, where, "'" + id + "' names " + word + " twice", "name each method once");
+        parts.push_back(&part);
+    }
+    if (parts.size() < 2) throw Error(ErrorKind::config, where, "'" + id + "' names one method", "write 'lora+layernorm' for two");
+    return *known.emplace(id, std::make_unique<Composite>(id, std::move(parts))).first->second;
+}
+
+}  // namespace permille
