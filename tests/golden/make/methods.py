@@ -90,13 +90,14 @@ def factor(update):
     return max(1 - past, 1 / TRAINING["updates"])
 
 
-def main():
+def record(stem, all_cases):
+    """all_cases: name -> (method, settings, function that gives the model, its trained tensors by our names, and how far from their start)."""
     torch.set_num_threads(1)
     pairs = example_pairs()
     arguments, labels = inputs(pairs)
     targets = [len(t) for _, t in pairs]
     kept, cases = {}, {}
-    for case, (method, settings, make) in CASES.items():
+    for case, (method, settings, make) in all_cases.items():
         torch.manual_seed(SEED)
         model, trained, spread = make()
         with torch.no_grad():
@@ -133,10 +134,10 @@ def main():
         cases[case] = {"method": method, "settings": settings, "trained": sum(p.numel() for p in trained.values()), "loss": start.item(),
                        "losses": losses, "gradient_norms": norms, "loss_after": loss().item(), "tensors": list(trained)}
         print(case, cases[case]["trained"], losses)
-    made = versions() | {"peft": peft.__version__, "seed": SEED, "maker": "tests/golden/make/methods.py"}
-    save_file({name: tensor.contiguous() for name, tensor in kept.items()}, OUT / "methods.safetensors", metadata={"made": json.dumps(made)})
-    (OUT / "methods.json").write_text(json.dumps({"made": made, "training": TRAINING, "cases": cases}, indent=1) + "\n")
+    made = versions() | {"peft": peft.__version__, "seed": SEED, "maker": f"tests/golden/make/{stem}.py"}
+    save_file({name: tensor.contiguous() for name, tensor in kept.items()}, OUT / f"{stem}.safetensors", metadata={"made": json.dumps(made)})
+    (OUT / f"{stem}.json").write_text(json.dumps({"made": made, "training": TRAINING, "cases": cases}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    record("methods", CASES)
