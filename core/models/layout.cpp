@@ -1,3 +1,4 @@
+#include <cmath>
 #include <string>
 
 #include "core/models/architecture.h"
@@ -36,13 +37,14 @@ public:
     }
     void rows(const std::string& site, SiteKind kind) { layout_.sites.push_back({site, kind, a_.d_model, a_.d_model, -1, -1}); }
 
-    void attention(const std::string& name, const std::string& site) {
+    void attention(const std::string& name, const std::string& site, std::int64_t heads) {
         for (const char* part : {"q", "k", "v", "out"}) linear(name + "." + part + "_proj", site + "." + part, a_.d_model, a_.d_model);
         rows(site, SiteKind::attention);
+        layout_.sites.back().heads = heads;
         rows(site + ".output", SiteKind::output);
         norm(name + "_layer_norm", site + ".norm");
     }
-    void stack(const std::string& side, std::int64_t layers, std::int64_t ffn, bool cross) {
+    void stack(const std::string& side, std::int64_t layers, std::int64_t heads, std::int64_t ffn, bool cross) {
         const std::string stem = "model." + side;
         if (a_.positions == Positions::learned)
             add(stem + ".embed_positions.weight", {a_.max_positions + a_.position_offset, a_.d_model}, ParameterRole::position);
@@ -52,8 +54,8 @@ public:
         rows(side + ".embedding.output", SiteKind::embedding);
         for (std::int64_t i = 0; i < layers; ++i) {
             const std::string name = stem + ".layers." + std::to_string(i), site = side + "." + std::to_string(i);
-            attention(name + ".self_attn", site + ".self_attn");
-            if (cross) attention(name + ".encoder_attn", site + ".cross_attn");
+            attention(name + ".self_attn", site + ".self_attn", heads);
+            if (cross) attention(name + ".encoder_attn", site + ".cross_attn", heads);
             linear(name + ".fc1", site + ".ffn.fc1", a_.d_model, ffn);
             linear(name + ".fc2", site + ".ffn.fc2", ffn, a_.d_model);
             rows(site + ".ffn", SiteKind::feed_forward);
@@ -73,10 +75,13 @@ private:
 
 Layout make_layout(const Architecture& architecture) {
     Layout layout;
+    layout.positions = architecture.max_positions;
+    if (architecture.scale_embedding) layout.embedding_scale = std::sqrt(static_cast<double>(architecture.d_model));
+    layout.scale_within_lookup = architecture.positions != Positions::marian;
     Builder builder(layout, architecture);
     builder.tables();
-    builder.stack("encoder", architecture.encoder_layers, architecture.encoder_ffn, false);
-    builder.stack("decoder", architecture.decoder_layers, architecture.decoder_ffn, true);
+    builder.stack("encoder", architecture.encoder_layers, architecture.encoder_heads, architecture.encoder_ffn, false);
+    builder.stack("decoder", architecture.decoder_layers, architecture.decoder_heads, architecture.decoder_ffn, true);
     return layout;
 }
 

@@ -136,7 +136,14 @@ at::Tensor Seq2Seq::embed_tokens(const Forward& forward, const Stack& stack, con
     return forward.has_output(stack.embedding_tokens) ? forward.through(stack.embedding_tokens, x, {{}, {}, nullptr, positions}) : x;
 }
 
-at::Tensor Seq2Seq::enter(const Forward& forward, const Stack& stack, at::Tensor x, const at::Tensor& positions) const {
+std::int64_t Seq2Seq::shift(const Forward& forward, const Stack& stack) const {
+    const AttentionPrefix* prefix = forward.prefix(stack.layers.front().self_attn.site);
+    return prefix && prefix->shifts_positions() ? prefix->length() : 0;
+}
+
+at::Tensor Seq2Seq::enter(const Forward& forward, const Stack& stack, at::Tensor x, const at::Tensor& counted) const {
+    const std::int64_t before = shift(forward, stack);
+    const at::Tensor positions = before > 0 ? counted + before : counted;
     if (stack.positions >= 0)
         x = x + at::embedding(forward.parameter(stack.positions), positions + architecture_.position_offset).to(at::kFloat);
     else x = x + sinusoids_.index_select(0, positions);
@@ -209,11 +216,12 @@ at::Tensor Seq2Seq::decode(const Forward& forward, const Encoded& encoded, const
     PromptedRows prompted;
     if (prompt) {
         prompted = PromptedRows::of(target, prompt->front(), 0);
-        check_length(prompted.tokens.rows.longest, prompt->front());
         x = with_prompt(x, prompt->embeddings(forward), prompted);
     }
     const TokenRows& tokens = prompt ? prompted.tokens : target;
     const Rows& rows = tokens.rows;
+    const std::int64_t before = shift(forward, decoder_), extra = before + (prompt ? prompt->front() : 0);
+    if (extra > 0) check_length(before + rows.longest, extra);
     forward.source_ids = encoded.tokens.ids;
     forward.target_ids = tokens.ids;
     x = enter(forward, decoder_, x, tokens.positions);
@@ -251,7 +259,7 @@ at::Tensor Seq2Seq::logits(const Forward& forward, const at::Tensor& states) con
 
 std::int64_t Seq2Seq::longest_target(const Forward& forward) const {
     const Prompt* prompt = forward.prompt(decoder_.prompt);
-    return architecture_.max_positions - (prompt ? prompt->front() : 0);
+    return architecture_.max_positions - (prompt ? prompt->front() : 0) - shift(forward, decoder_);
 }
 
 DecoderCache Seq2Seq::start(const Forward& forward, const Encoded& encoded, std::int64_t beams, std::int64_t max_length) const {
@@ -354,7 +362,7 @@ at::Tensor Seq2Seq::step(const Forward& forward, DecoderCache& cache, const at::
     const std::int64_t count = tokens.size(0);
     PERMILLE_ASSERT(count == cache.rows);
     if (cache.length == 0) begin(forward, cache);
-    PERMILLE_ASSERT(cache.length < architecture_.max_positions);
+    PERMILLE_ASSERT(cache.length + shift(forward, decoder_) < architecture_.max_positions);
     forward.target_ids = tokens;
     const Prompt* prompt = forward.prompt(decoder_.prompt);
     const at::Tensor position = at::full({count}, cache.length, tokens.options());

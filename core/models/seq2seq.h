@@ -90,13 +90,15 @@ private:
     // Token embeddings [N, D] as they enter a stack, before positions; positions: of `Passage`.
     at::Tensor embed_tokens(const Forward& forward, const Stack& stack, const at::Tensor& ids, const at::Tensor& positions) const;
     // With positions and norm, after dropout.
-    at::Tensor enter(const Forward& forward, const Stack& stack, at::Tensor x, const at::Tensor& positions) const;
+    at::Tensor enter(const Forward& forward, const Stack& stack, at::Tensor x, const at::Tensor& counted) const;
     // x after a block: residual + dropout(output modules(block(norm(x)))), with the norm where the architecture has it.
     template <class Block>
     at::Tensor residual(const Forward& forward, const at::Tensor& x, const Norm& norm, int output_site, Block&& block) const;
     // One position of all layers: x [R, D] -> [R, D]. states(layer): what replaces x before a layer, or undefined.
     at::Tensor step_layers(const Forward& forward, DecoderCache& cache, at::Tensor x,
                            const std::function<at::Tensor(std::int64_t)>& states = {}) const;
+    // Positions that a prefix takes before the tokens of the stack.
+    std::int64_t shift(const Forward& forward, const Stack& stack) const;
     // Throws Error(config): a batch with its prompt is longer than the model's positions.
     void check_length(std::int64_t longest, std::int64_t extra) const;
     // Prefixes and virtual tokens, before the first position.

@@ -47,11 +47,13 @@ public:
     virtual bool merge(at::Tensor& weight, at::Tensor& bias) const { return (void)weight, (void)bias, false; }
 };
 
-// At an attention: keys and values [l, D] each, in the compute type, that every query sees before the real ones. They take no positions.
+// At an attention: keys and values [l, D] each, in the compute type, that every query sees before the real ones.
 class AttentionPrefix {
 public:
     virtual ~AttentionPrefix() = default;
     virtual std::int64_t length() const = 0;
+    // At the self-attention of a stack's first layer: whether the tokens of the stack count their positions from the prefix's end.
+    virtual bool shifts_positions() const { return false; }
     virtual std::pair<at::Tensor, at::Tensor> keys_values(const Forward& forward) const = 0;
 };
 

@@ -36,11 +36,15 @@ struct Site {
     SiteKind kind = SiteKind::linear;
     std::int64_t in = 0, out = 0;  // widths
     int weight = -1, bias = -1;    // linear and norm: indices into Layout::parameters
+    std::int64_t heads = 0;        // attention
 };
 
 struct Layout {
     std::vector<ParameterSpec> parameters;
     std::vector<Site> sites;
+    std::int64_t positions = 0;       // tokens that a sentence may have
+    double embedding_scale = 1;       // that token embeddings are multiplied by
+    bool scale_within_lookup = true;  // in transformers: by its embedding layer, so that what goes in beside it is scaled already
 
     // Scalars of the base model, each tied tensor counted once; fixed sinusoids and the logits bias are not parameters.
     std::int64_t parameter_count() const {

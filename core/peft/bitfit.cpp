@@ -27,7 +27,10 @@ public:
                       .size_knob = "",
                       .mergeable = true,
                       .identity_at_start = true,
-                      .default_learning_rate = 3e-3}) {}
+                      .default_learning_rate = 3e-3,
+                      .equation = "b <- trained copy of b, for every bias b of the model",
+                      .advice = "The cheapest baseline that needs no choice of size: a first look at whether a base can be adapted at all, "
+                                "and a floor for the others."}) {}
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const BitFitConfig chosen = config(settings);

@@ -66,7 +66,10 @@ public:
                       .size_knob = "bottleneck_dim",
                       .mergeable = false,
                       .identity_at_start = true,
-                      .default_learning_rate = 2e-3}) {}
+                      .default_learning_rate = 2e-3,
+                      .equation = "A(x) = x + Wu relu(Wd LN(x) + bd) + bu after every layer, Wd [r, D], Wu [D, r], own LN",
+                      .advice = "The main method of the study, with the widest range of sizes. It cannot be merged, so every translated "
+                                "token pays for it."}) {}
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const BottleneckConfig chosen = config(settings);

@@ -26,7 +26,10 @@ public:
                       .size_knob = "",
                       .mergeable = true,
                       .identity_at_start = true,
-                      .default_learning_rate = 5e-4}) {}
+                      .default_learning_rate = 5e-4,
+                      .equation = "W <- trained copy of W, for every parameter W of the base",
+                      .advice = "The line that the others are measured by. It needs the most memory and stores a whole model for every "
+                                "language pair."}) {}
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const FullConfig chosen = config(settings);

@@ -27,7 +27,9 @@ public:
                       .size_knob = "",
                       .mergeable = true,
                       .identity_at_start = true,
-                      .default_learning_rate = 5e-3}) {}
+                      .default_learning_rate = 5e-3,
+                      .equation = "LN(x) = g * (x - mean) / std + b with trained copies of g and b",
+                      .advice = "The smallest share of the base beside prompts; also as a partner, for example lora+layernorm."}) {}
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const LayerNormConfig chosen = config(settings);

@@ -69,7 +69,10 @@ public:
                       .size_knob = "rank",
                       .mergeable = true,
                       .identity_at_start = true,
-                      .default_learning_rate = 2e-3}) {}
+                      .default_learning_rate = 2e-3,
+                      .equation = "y = x W^T + b + (alpha / r) dropout(x) A^T B^T, A [r, in], B [out, r], W frozen",
+                      .advice = "The common choice between a tenth of a percent and a few percent: it merges into the base, so that "
+                                "translating costs nothing more."}) {}
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const LoraConfig chosen = config(settings);
