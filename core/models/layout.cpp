@@ -55,7 +55,10 @@ public:
         for (std::int64_t i = 0; i < layers; ++i) {
             const std::string name = stem + ".layers." + std::to_string(i), site = side + "." + std::to_string(i);
             attention(name + ".self_attn", site + ".self_attn", heads);
-            if (cross) attention(name + ".encoder_attn", site + ".cross_attn", heads);
+            if (cross) {
+                attention(name + ".encoder_attn", site + ".cross_attn", heads);
+                rows(site + ".cross_attn.memory", SiteKind::memory);
+            }
             linear(name + ".fc1", site + ".ffn.fc1", a_.d_model, ffn);
             linear(name + ".fc2", site + ".ffn.fc2", ffn, a_.d_model);
             rows(site + ".ffn", SiteKind::feed_forward);

@@ -100,6 +100,7 @@ Seq2Seq::Stack Seq2Seq::make_stack(const std::string& side, std::int64_t layers,
             layer.cross_attn = attention(site + ".cross_attn");
             layer.cross_norm = norm(site + ".cross_attn.norm");
             layer.cross_output = site_of(site + ".cross_attn.output");
+            layer.memory = site_of(site + ".cross_attn.memory");
         }
         layer.ffn = {site_of(site + ".ffn"), linear(site + ".ffn.fc1"), linear(site + ".ffn.fc2"), architecture_.activation};
         layer.ffn_norm = norm(site + ".ffn.norm");
@@ -209,6 +210,10 @@ Encoded Seq2Seq::encode(const Forward& forward, const TokenRows& source) const {
     return encoded;
 }
 
+at::Tensor Seq2Seq::memory_of(const Forward& forward, const Layer& layer, const at::Tensor& states, const at::Tensor& typed) const {
+    return forward.has_output(layer.memory) ? forward.through(layer.memory, states).to(compute_) : typed;
+}
+
 at::Tensor Seq2Seq::decode(const Forward& forward, const Encoded& encoded, const TokenRows& target) const {
     const at::Tensor memory = encoded.states.to(compute_);
     at::Tensor x = embed_tokens(forward, decoder_, target.ids, target.positions);
@@ -232,8 +237,9 @@ at::Tensor Seq2Seq::decode(const Forward& forward, const Encoded& encoded, const
                 x = replaced(x, states, prompted);
         x = residual(forward, x, layer.self_norm, layer.self_output,
                      [&](const at::Tensor& h) { return layer.self_attn(forward, h, rows, h, rows, true); });
-        x = residual(forward, x, layer.cross_norm, layer.cross_output,
-                     [&](const at::Tensor& h) { return layer.cross_attn(forward, h, rows, memory, encoded.tokens.rows, false); });
+        x = residual(forward, x, layer.cross_norm, layer.cross_output, [&](const at::Tensor& h) {
+            return layer.cross_attn(forward, h, rows, memory_of(forward, layer, encoded.states, memory), encoded.tokens.rows, false);
+        });
         x = residual(forward, x, layer.ffn_norm, layer.ffn_output, [&](const at::Tensor& h) { return layer.ffn(forward, h); });
         x = forward.through(layer.layer_output, x);
     }
@@ -282,8 +288,9 @@ DecoderCache Seq2Seq::start(const Forward& forward, const Encoded& encoded, std:
         if (const AttentionPrefix* prefix = forward.prefix(layer.cross_attn.site)) before = std::max(before, prefix->length());
     for (const Layer& layer : decoder_.layers) {
         DecoderCache::Layer cached;
-        cached.cross_keys = split(layer.cross_attn.k(forward, memory));
-        cached.cross_values = split(layer.cross_attn.v(forward, memory));
+        const at::Tensor read = memory_of(forward, layer, encoded.states, memory);
+        cached.cross_keys = split(layer.cross_attn.k(forward, read));
+        cached.cross_values = split(layer.cross_attn.v(forward, read));
         if (const AttentionPrefix* prefix = forward.prefix(layer.cross_attn.site)) {
             const auto [keys, values] = prefix->keys_values(forward);
             const auto joined = [&](const at::Tensor& first, const at::Tensor& rest) {

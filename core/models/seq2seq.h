@@ -77,7 +77,7 @@ private:
         Attention self_attn, cross_attn;
         FeedForward ffn;
         Norm self_norm, cross_norm, ffn_norm;
-        int self_output = -1, cross_output = -1, ffn_output = -1, layer_output = -1;
+        int self_output = -1, cross_output = -1, ffn_output = -1, layer_output = -1, memory = -1;
     };
     struct Stack {
         std::vector<Layer> layers;
@@ -94,6 +94,8 @@ private:
     // x after a block: residual + dropout(output modules(block(norm(x)))), with the norm where the architecture has it.
     template <class Block>
     at::Tensor residual(const Forward& forward, const at::Tensor& x, const Norm& norm, int output_site, Block&& block) const;
+    // What a layer's cross-attention reads of the encoder's states [N, D], in the compute type; typed: the states in that type already.
+    at::Tensor memory_of(const Forward& forward, const Layer& layer, const at::Tensor& states, const at::Tensor& typed) const;
     // One position of all layers: x [R, D] -> [R, D]. states(layer): what replaces x before a layer, or undefined.
     at::Tensor step_layers(const Forward& forward, DecoderCache& cache, at::Tensor x,
                            const std::function<at::Tensor(std::int64_t)>& states = {}) const;

@@ -38,7 +38,7 @@ struct Passage {
     at::Tensor positions;        // [N] int64, at embedding sites: the place of each token in its sentence, virtual tokens not counted
 };
 
-// At rows [N, D] that flow out of a block, a norm or an embedding: what flows on instead.
+// At rows [N, D] that flow out of a block, a norm or an embedding, or into a cross-attention as its memory: what flows on instead.
 class OutputModule {
 public:
     virtual ~OutputModule() = default;
@@ -100,7 +100,7 @@ struct Attachment {
 
     std::vector<at::Tensor> parameters;  // own copy of a base parameter, or undefined
     Slots<LinearDelta> linears;
-    Slots<OutputModule> outputs;  // of output, norm and embedding sites
+    Slots<OutputModule> outputs;  // of output, norm, embedding and memory sites
     Slots<AttentionPrefix> prefixes;
     Slots<FeedForwardModule> feed_forwards;
     Slots<Prompt> prompts;

@@ -28,8 +28,9 @@ struct ParameterSpec {
 // output: rows of width D that flow out of a block, "encoder.0.ffn.output" (before the residual addition) or "encoder.0.output" (after the
 // layer) norm: rows that flow out of a norm, "encoder.0.ffn.norm", "encoder.embedding.norm", "encoder.norm" (the last of a pre-norm stack)
 // embedding: "encoder.embedding.tokens" (scaled token embeddings) and "encoder.embedding.output" (with positions and norm, before dropout)
+// memory: the encoder's rows as one cross-attention reads them, "decoder.3.cross_attn.memory"
 // attention: "decoder.3.cross_attn"; feed_forward: "encoder.0.ffn"; prompt: the input of a stack, "encoder.prompt"
-enum class SiteKind { linear, output, norm, embedding, attention, feed_forward, prompt };
+enum class SiteKind { linear, output, norm, embedding, memory, attention, feed_forward, prompt };
 
 struct Site {
     std::string name;
