@@ -91,7 +91,8 @@ def factor(update):
 
 
 def record(stem, all_cases):
-    """all_cases: name -> (method, settings, function that gives the model, its trained tensors by our names, and how far from their start)."""
+    """all_cases: name -> (method, settings, function that gives the model, its trained tensors by our names, how far from their start, and, if not all
+    learn at the same rate, factors of the rate by name)."""
     torch.set_num_threads(1)
     pairs = example_pairs()
     arguments, labels = inputs(pairs)
@@ -99,7 +100,7 @@ def record(stem, all_cases):
     kept, cases = {}, {}
     for case, (method, settings, make) in all_cases.items():
         torch.manual_seed(SEED)
-        model, trained, spread = make()
+        model, trained, spread, *rates = make()
         with torch.no_grad():
             for name, parameter in sorted(trained.items()):
                 if "shared" not in name:
@@ -116,7 +117,8 @@ def record(stem, all_cases):
         for name, parameter in trained.items():
             kept[f"{case}.start.{name}"] = parameter.detach().clone()
             kept[f"{case}.gradient.{name}"] = parameter.grad.clone()
-        optimizer = torch.optim.AdamW(trained.values(), lr=TRAINING["learning_rate"], betas=(TRAINING["beta1"], TRAINING["beta2"]),
+        groups = [{"params": [parameter], "share": rates[0].get(name, 1.0) if rates else 1.0} for name, parameter in trained.items()]
+        optimizer = torch.optim.AdamW(groups, lr=TRAINING["learning_rate"], betas=(TRAINING["beta1"], TRAINING["beta2"]),
                                       eps=TRAINING["epsilon"], weight_decay=TRAINING["weight_decay"])
         losses, norms = [], []
         for update in range(1, TRAINING["updates"] + 1):
@@ -125,7 +127,7 @@ def record(stem, all_cases):
             value.backward()
             norms.append(nn.utils.clip_grad_norm_(trained.values(), TRAINING["clip_norm"]).item())
             for group in optimizer.param_groups:
-                group["lr"] = TRAINING["learning_rate"] * factor(update)
+                group["lr"] = TRAINING["learning_rate"] * factor(update) * group["share"]
             optimizer.step()
             losses.append(value.item())
         if case != "full":  # its file would be as large as the others together; the losses say as much
