@@ -13,12 +13,12 @@ struct CrossAttentionConfig : Scope {
     bool norm = false;
     bool embeddings = false;
     static const Fields<CrossAttentionConfig>& fields() {
-        static const auto list =
-            Fields<CrossAttentionConfig>()
-                .add("norm", &CrossAttentionConfig::norm, "train its layer norm too")
-                .add("embeddings", &CrossAttentionConfig::embeddings, "train the token embeddings too, for a language that is new to the base")
-                .add("layers", static_cast<std::string CrossAttentionConfig::*>(&Scope::layers),
-                     "which layers of the decoder: all, 'last 2', 'first 2', or numbers from 0 such as '0,2-3'");
+        static const auto list = Fields<CrossAttentionConfig>()
+                                     .add("norm", &CrossAttentionConfig::norm, "train its layer norm too")
+                                     .add("embeddings", &CrossAttentionConfig::embeddings,
+                                          "train the token embeddings too, for a language that is new to the base")
+                                     .add("layers", static_cast<std::string CrossAttentionConfig::*>(&Scope::layers),
+                                          "which layers of the decoder: all, 'last 2', 'first 2', or numbers from 0 such as '0,2-3'");
         return list;
     }
 };
@@ -37,8 +37,9 @@ public:
                       .identity_at_start = true,
                       .default_learning_rate = 1e-3,
                       .equation = "W <- trained copy of W for the q, k, v and out projections of every cross-attention, with their biases",
-                      .advice = "A tenth of the base, give or take: for a budget of that size without anything added, or for a new language "
-                                "together with its embeddings."}) {}
+                      .advice =
+                          "A tenth of the base, give or take: for a budget of that size without anything added, or for a new language "
+                          "together with its embeddings."}) {}
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const CrossAttentionConfig chosen = config(settings);

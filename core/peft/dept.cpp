@@ -1,8 +1,8 @@
 // DePT, decomposed prompt tuning (Shi & Lipani 2023, arXiv 2309.05173, section 2.3): a shorter prompt P [m, D] before the sentence, and a
-// low-rank update of the sentence's own embeddings that goes by place, not by token: X = [P; E'], e'_t = e_t + (alpha / sqrt r) (A B)_t with
-// A [s, r], B [r, D], for the first s tokens. Encoder only. The two parts learn at different rates. A starts Kaiming-uniform, B at zero, as
-// in the authors' code. There E are T5's embeddings, which are not scaled; here E are the scaled ones, as they enter the encoder. Their code
-// pads every source to s tokens; here only tokens that are there are changed.
+// low-rank update of the sentence's own embeddings that goes by place, not by token: X = [P; E'], e'_t = e_t + (alpha / sqrt r) (A B)_t
+// with A [s, r], B [r, D], for the first s tokens. Encoder only. The two parts learn at different rates. A starts Kaiming-uniform, B at
+// zero, as in the authors' code. There E are T5's embeddings, which are not scaled; here E are the scaled ones, as they enter the encoder.
+// Their code pads every source to s tokens; here only tokens that are there are changed.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -26,15 +26,16 @@ struct DeptConfig {
         static const auto list =
             Fields<DeptConfig>()
                 .add("rank", &DeptConfig::rank, "rank of the update of the embeddings", {.min = 1, .max = 65536})
-                .add("prompt_length", &DeptConfig::prompt_length, "virtual tokens before the sentence", {.min = 1, .max = 65536, .unit = "tokens"})
+                .add("prompt_length", &DeptConfig::prompt_length, "virtual tokens before the sentence",
+                     {.min = 1, .max = 65536, .unit = "tokens"})
                 .add("source_length", &DeptConfig::source_length, "tokens of the sentence that the update reaches",
                      {.min = 1, .max = 65536, .unit = "tokens"})
                 .add("alpha", &DeptConfig::alpha, "scale of the update is alpha / sqrt(rank)", {.min = 0})
                 .add("update_rate", &DeptConfig::update_rate,
                      "learning rate of the update as a multiple of the prompt's, which is that of the run; the authors' 5e-3 beside 3e-1",
                      {.min = 0, .max = 1000})
-                .add("initialisation", &DeptConfig::initialisation, "of the prompt. vocabulary: embeddings of frequent tokens; normal: N(0, 1)",
-                     {.choices = {"vocabulary", "normal"}});
+                .add("initialisation", &DeptConfig::initialisation,
+                     "of the prompt. vocabulary: embeddings of frequent tokens; normal: N(0, 1)", {.choices = {"vocabulary", "normal"}});
         return list;
     }
 };
@@ -70,8 +71,9 @@ public:
                       .identity_at_start = false,
                       .default_learning_rate = 3e-2,
                       .equation = "X = [P; E + (alpha / sqrt r) (A B) by position], P [m, D], A [s, r], B [r, D]",
-                      .advice = "In place of a longer prompt of the same size: the sentences stay shorter. A source of s tokens or fewer is "
-                                "reached as a whole; choose s near the longest."}) {}
+                      .advice =
+                          "In place of a longer prompt of the same size: the sentences stay shorter. A source of s tokens or fewer is "
+                          "reached as a whole; choose s near the longest."}) {}
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const DeptConfig chosen = config(settings);

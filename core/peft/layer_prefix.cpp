@@ -1,11 +1,11 @@
-// Prefix tuning as the code of Üstün & Cooper Stickland 2022 (arXiv 2205.11277) has it: l virtual tokens before every sentence whose states are
-// overwritten before each layer, P_0 [l, D] with the embeddings and P_i [l, D] before layer i >= 1. Unlike the keys and values of `prefix`
-// they pass through the layer's norms and projections, take the first l positions and move the real tokens on by l. With networks, P_i =
-// W2 tanh(W1 p_i + b1) + b2 for i >= 1, W1 [k, D], W2 [D, k], one of its own for each layer; only P_i is stored. P_0 lies in the embedding
-// table, before its scale. All start from N(0, 1 / D), P_0 from tokens of the vocabulary if so chosen.
+// Prefix tuning as the code of Üstün & Cooper Stickland 2022 (arXiv 2205.11277) has it: l virtual tokens before every sentence whose states
+// are overwritten before each layer, P_0 [l, D] with the embeddings and P_i [l, D] before layer i >= 1. Unlike the keys and values of
+// `prefix` they pass through the layer's norms and projections, take the first l positions and move the real tokens on by l. With networks,
+// P_i = W2 tanh(W1 p_i + b1) + b2 for i >= 1, W1 [k, D], W2 [D, k], one of its own for each layer; only P_i is stored. P_0 lies in the
+// embedding table, before its scale. All start from N(0, 1 / D), P_0 from tokens of the vocabulary if so chosen.
 //
-// In their code the virtual tokens are rows of the vocabulary and can be predicted; here they cannot, which changes the loss by the share that
-// the softmax would give them.
+// In their code the virtual tokens are rows of the vocabulary and can be predicted; here they cannot, which changes the loss by the share
+// that the softmax would give them.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -27,7 +27,8 @@ struct LayerPrefixConfig {
     static const Fields<LayerPrefixConfig>& fields() {
         static const auto list =
             Fields<LayerPrefixConfig>()
-                .add("prefix_length", &LayerPrefixConfig::prefix_length, "virtual tokens of each side", {.min = 1, .max = 65536, .unit = "tokens"})
+                .add("prefix_length", &LayerPrefixConfig::prefix_length, "virtual tokens of each side",
+                     {.min = 1, .max = 65536, .unit = "tokens"})
                 .add("side", &LayerPrefixConfig::side, "which stacks have them", {.choices = {"both", "encoder", "decoder"}})
                 .add("reparametrised", &LayerPrefixConfig::reparametrised,
                      "train networks that make the states from layer 1 on; what is stored are the states alone")
@@ -42,9 +43,7 @@ struct LayerPrefixConfig {
 // The states before one layer: trained themselves, or made by a network.
 struct LayerStates {
     at::Tensor states, down, down_bias, up, up_bias;
-    at::Tensor value() const {
-        return down.defined() ? at::linear(at::tanh(at::linear(states, down, down_bias)), up, up_bias) : states;
-    }
+    at::Tensor value() const { return down.defined() ? at::linear(at::tanh(at::linear(states, down, down_bias)), up, up_bias) : states; }
 };
 
 class LayerPrompt : public Prompt {
@@ -62,19 +61,20 @@ private:
 class LayerPrefix : public MethodWith<LayerPrefixConfig> {
 public:
     LayerPrefix()
-        : MethodWith({.id = "layer_prefix",
-                      .name = "Layer-state prefix",
-                      .paper = "the code of Üstün & Cooper Stickland 2022, arXiv 2205.11277; after Li & Liang 2021, arXiv 2101.00190",
-                      .summary = "adds virtual tokens whose states are trained anew before every layer",
-                      .sites = {"prompt"},
-                      .knobs = LayerPrefixConfig::fields().list(),
-                      .size_knob = "prefix_length",
-                      .mergeable = false,
-                      .identity_at_start = false,
-                      .default_learning_rate = 1e-2,
-                      .equation = "h_i = [P_i; h_i] before every layer i, P_i [l, D]; reparametrised: P_i = W2 tanh(W1 p_i + b1) + b2, i >= 1",
-                      .advice = "To repeat the study's prefix experiments; half the parameters of `prefix` at the same length, and longer "
-                                "sentences for it."}) {}
+        : MethodWith(
+              {.id = "layer_prefix",
+               .name = "Layer-state prefix",
+               .paper = "the code of Üstün & Cooper Stickland 2022, arXiv 2205.11277; after Li & Liang 2021, arXiv 2101.00190",
+               .summary = "adds virtual tokens whose states are trained anew before every layer",
+               .sites = {"prompt"},
+               .knobs = LayerPrefixConfig::fields().list(),
+               .size_knob = "prefix_length",
+               .mergeable = false,
+               .identity_at_start = false,
+               .default_learning_rate = 1e-2,
+               .equation = "h_i = [P_i; h_i] before every layer i, P_i [l, D]; reparametrised: P_i = W2 tanh(W1 p_i + b1) + b2, i >= 1",
+               .advice = "To repeat the study's prefix experiments; half the parameters of `prefix` at the same length, and longer "
+                         "sentences for it."}) {}
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const LayerPrefixConfig chosen = config(settings);
@@ -85,9 +85,8 @@ public:
             for (std::int64_t i = 0; i < layers_of(layout, stack); ++i) {
                 const std::string stem = stack + ".layers." + std::to_string(i) + ".prefix";
                 const bool drawn = i == 0 && chosen.initialisation == "vocabulary";
-                specs.push_back({stem,
-                                 {chosen.prefix_length, width},
-                                 drawn ? rows_of_vocabulary(layout, stack, chosen.prefix_length, false) : normal});
+                specs.push_back(
+                    {stem, {chosen.prefix_length, width}, drawn ? rows_of_vocabulary(layout, stack, chosen.prefix_length, false) : normal});
                 if (!has_network(chosen, i)) continue;
                 specs.push_back({stem + ".transform.0.weight", {middle, width}, Init::kaiming(width)});
                 specs.push_back({stem + ".transform.0.bias", {middle}, Init::kaiming(width)});

@@ -1,5 +1,5 @@
-// Freely chosen parameters of the base, by two regular expressions over their names, as in the training code of Üstün & Cooper Stickland 2022
-// (arXiv 2205.11277): what the first finds is trained, unless the second finds it too. A tied table is found under each of its names.
+// Freely chosen parameters of the base, by two regular expressions over their names, as in the training code of Üstün & Cooper Stickland
+// 2022 (arXiv 2205.11277): what the first finds is trained, unless the second finds it too. A tied table is found under each of its names.
 #include <algorithm>
 #include <optional>
 #include <regex>
@@ -36,9 +36,9 @@ std::optional<std::regex> expression(const char* knob, const std::string& text) 
     }
 }
 
-bool found(const std::optional<std::regex>& expression, const ParameterSpec& parameter) {
-    if (!expression) return false;
-    const auto holds = [&](const std::string& name) { return std::regex_search(name, *expression); };
+bool found(const std::optional<std::regex>& pattern, const ParameterSpec& parameter) {
+    if (!pattern) return false;
+    const auto holds = [&](const std::string& name) { return std::regex_search(name, *pattern); };
     return holds(parameter.name) || std::any_of(parameter.aliases.begin(), parameter.aliases.end(), holds);
 }
 

@@ -1,12 +1,13 @@
 // Prefix tuning (Li & Liang 2021, arXiv 2101.00190): every attention reads trained keys and values before the real ones,
-// K <- [P_K; K], V <- [P_V; V] with P_K, P_V [l, D] for each attention of each layer. Three kinds of attention can have them: the encoder's,
-// the decoder's, and the decoder's over the source. They are not projected, never masked and seen by every query.
+// K <- [P_K; K], V <- [P_V; V] with P_K, P_V [l, D] for each attention of each layer. Three kinds of attention can have them: the
+// encoder's, the decoder's, and the decoder's over the source. They are not projected, never masked and seen by every query.
 //
-// flat: the values themselves are trained, from N(0, 1), as in the code of AdapterHub and T-Few. Reparametrised (Li & Liang, section 4.3): of
-// each kind of attention P = W2 tanh(W1 E + b1) + b2 with E [l, D] from N(0, 1), W1 [k, D], W2 [L 2 D, k] for its L layers. Only P is stored.
+// flat: the values themselves are trained, from N(0, 1), as in the code of AdapterHub and T-Few. Reparametrised (Li & Liang, section 4.3):
+// of each kind of attention P = W2 tanh(W1 E + b1) + b2 with E [l, D] from N(0, 1), W1 [k, D], W2 [L 2 D, k] for its L layers. Only P is
+// stored.
 //
-// Hugging Face PEFT's PREFIX_TUNING is a prefix of the decoder's self-attention alone that fills its cache, so that the decoder's tokens take
-// later positions: decoder_self only, with shift_positions. It is written so that PEFT opens it.
+// Hugging Face PEFT's PREFIX_TUNING is a prefix of the decoder's self-attention alone that fills its cache, so that the decoder's tokens
+// take later positions: decoder_self only, with shift_positions. It is written so that PEFT opens it.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -26,18 +27,18 @@ struct PrefixConfig : Scope {
     std::int64_t hidden_dim = 512;
     bool shift_positions = false;
     static const Fields<PrefixConfig>& fields() {
-        static const auto list = add_scope(
-            Fields<PrefixConfig>()
-                .add("prefix_length", &PrefixConfig::prefix_length, "keys and values before those of the tokens, at every attention",
-                     {.min = 1, .max = 65536})
-                .add("encoder_self", &PrefixConfig::encoder_self, "at the encoder's self-attention")
-                .add("decoder_self", &PrefixConfig::decoder_self, "at the decoder's self-attention")
-                .add("cross", &PrefixConfig::cross, "at the decoder's attention over the source")
-                .add("reparametrised", &PrefixConfig::reparametrised,
-                     "train a network that makes the prefix; what is stored is the prefix alone")
-                .add("hidden_dim", &PrefixConfig::hidden_dim, "width of that network's middle layer", {.min = 1, .max = 1 << 20})
-                .add("shift_positions", &PrefixConfig::shift_positions,
-                     "the decoder's tokens count their positions from the prefix's end, as in Hugging Face PEFT"));
+        static const auto list =
+            add_scope(Fields<PrefixConfig>()
+                          .add("prefix_length", &PrefixConfig::prefix_length,
+                               "keys and values before those of the tokens, at every attention", {.min = 1, .max = 65536})
+                          .add("encoder_self", &PrefixConfig::encoder_self, "at the encoder's self-attention")
+                          .add("decoder_self", &PrefixConfig::decoder_self, "at the decoder's self-attention")
+                          .add("cross", &PrefixConfig::cross, "at the decoder's attention over the source")
+                          .add("reparametrised", &PrefixConfig::reparametrised,
+                               "train a network that makes the prefix; what is stored is the prefix alone")
+                          .add("hidden_dim", &PrefixConfig::hidden_dim, "width of that network's middle layer", {.min = 1, .max = 1 << 20})
+                          .add("shift_positions", &PrefixConfig::shift_positions,
+                               "the decoder's tokens count their positions from the prefix's end, as in Hugging Face PEFT"));
         return list;
     }
     // What PEFT's PREFIX_TUNING can say.
@@ -129,8 +130,9 @@ public:
         for (const Kind& kind : kinds(layout, chosen)) {
             const Source source = next_source(chosen, values, first);
             for (std::size_t i = 0; i < kind.sites.size(); ++i)
-                attachment.prefixes.add(kind.sites[i], std::make_unique<SitePrefix>(source, static_cast<std::int64_t>(i), chosen.prefix_length,
-                                                                                    kind.width, shifts(chosen, kind)));
+                attachment.prefixes.add(kind.sites[i],
+                                        std::make_unique<SitePrefix>(source, static_cast<std::int64_t>(i), chosen.prefix_length, kind.width,
+                                                                     shifts(chosen, kind)));
         }
     }
 
@@ -167,7 +169,7 @@ public:
     }
 
     Json from_peft(const Layout&, const Json& found) const override {
-        if (found.value("peft_type", "") != "PREFIX_TUNING") return nullptr;
+        if (found.value("peft_type", Json()) != "PREFIX_TUNING") return nullptr;
         if (!found.contains("num_virtual_tokens") || !found["num_virtual_tokens"].is_number_integer())
             throw Error(ErrorKind::unsupported, "num_virtual_tokens", "is not a number", "the adapter_config.json is damaged");
         // What the projection made is what PEFT stores, so it does not matter how it was trained.

@@ -1,11 +1,11 @@
-// Prompt tuning (Lester, Al-Rfou & Constant 2021, arXiv 2104.08691): X = [P; E] with trained embeddings P [m, D] of virtual tokens before the
-// sentence's own. CPM-2 (Zhang et al. 2021, arXiv 2106.10715) also compares other places for them; here: behind, or half on either side. P
-// lies where the scaled embeddings of tokens lie. The decoder can have virtual tokens too, in front only, since it does not see what comes later; the loss
-// does not count their places.
+// Prompt tuning (Lester, Al-Rfou & Constant 2021, arXiv 2104.08691): X = [P; E] with trained embeddings P [m, D] of virtual tokens before
+// the sentence's own. CPM-2 (Zhang et al. 2021, arXiv 2106.10715) also compares other places for them; here: behind, or half on either
+// side. P lies where the scaled embeddings of tokens lie. The decoder can have virtual tokens too, in front only, since it does not see
+// what comes later; the loss does not count their places.
 //
 // Hugging Face PEFT's PROMPT_TUNING is the encoder's with P in front; its file holds the same tensor, because M2M-100 and mBART of
-// transformers scale embeddings inside the embedding layer. Marian scales them behind it, where PEFT's prompt passes by, so that PEFT runs a
-// Marian model's own tokens unscaled: for it no PEFT file is written.
+// transformers scale embeddings inside the embedding layer. Marian scales them behind it, where PEFT's prompt passes by, so that PEFT runs
+// a Marian model's own tokens unscaled: for it no PEFT file is written.
 #include <algorithm>
 
 #include "core/base/error.h"
@@ -23,7 +23,8 @@ struct PromptConfig {
     static const Fields<PromptConfig>& fields() {
         static const auto list =
             Fields<PromptConfig>()
-                .add("prompt_length", &PromptConfig::prompt_length, "virtual tokens on each side", {.min = 1, .max = 65536, .unit = "tokens"})
+                .add("prompt_length", &PromptConfig::prompt_length, "virtual tokens on each side",
+                     {.min = 1, .max = 65536, .unit = "tokens"})
                 .add("side", &PromptConfig::side, "which stack reads them: the encoder, the decoder, or both with their own",
                      {.choices = {"encoder", "decoder", "both"}})
                 .add("position", &PromptConfig::position,
@@ -61,18 +62,19 @@ public:
                       .default_learning_rate = 3e-2,
                       .default_optimiser = "adafactor",
                       .equation = "X = [P; E], P [m, D] trained, E the scaled embeddings of the sentence",
-                      .advice = "The fewest parameters of all methods, a few rows of the embedding table. It wants a high learning rate and "
-                                "many updates, and a large base; every virtual token makes the sentence longer."}) {}
+                      .advice =
+                          "The fewest parameters of all methods, a few rows of the embedding table. It wants a high learning rate and "
+                          "many updates, and a large base; every virtual token makes the sentence longer."}) {}
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const PromptConfig chosen = config(settings);
         std::vector<TensorSpec> specs;
         for (const std::string& stack : chosen.stacks()) {
             const std::int64_t width = width_of(layout, stack, info_.id);
-            specs.push_back({chosen.peft(layout) ? "prompt_embeddings" : stack + ".prompt_embeddings",
-                             {chosen.prompt_length, width},
-                             chosen.initialisation == "normal" ? Init::normal(1.0)
-                                                               : rows_of_vocabulary(layout, stack, chosen.prompt_length, true)});
+            specs.push_back(
+                {chosen.peft(layout) ? "prompt_embeddings" : stack + ".prompt_embeddings",
+                 {chosen.prompt_length, width},
+                 chosen.initialisation == "normal" ? Init::normal(1.0) : rows_of_vocabulary(layout, stack, chosen.prompt_length, true)});
         }
         return specs;
     }
@@ -99,7 +101,7 @@ public:
 
     // The start that PEFT used does not matter any more, so it is not asked for.
     Json from_peft(const Layout& layout, const Json& found) const override {
-        if (found.value("peft_type", "") != "PROMPT_TUNING") return nullptr;
+        if (found.value("peft_type", Json()) != "PROMPT_TUNING") return nullptr;
         if (!found.contains("num_virtual_tokens") || !found["num_virtual_tokens"].is_number_integer())
             throw Error(ErrorKind::unsupported, "num_virtual_tokens", "is not a number", "the adapter_config.json is damaged");
         if (!layout.scale_within_lookup && layout.embedding_scale != 1)

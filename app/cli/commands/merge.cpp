@@ -1,0 +1,41 @@
+#include <filesystem>
+
+#include "app/cli/command.h"
+#include "core/jobs/merge_job.h"
+
+namespace permille::cli {
+
+Action make_merge(CLI::App& verb) {
+    struct Options {
+        std::string model, dtype = "float32";
+        std::filesystem::path adapter, output;
+    };
+    auto options = std::make_shared<Options>();
+    verb.add_option("--model,-m", options->model, "the base that the adapter was made for: a folder, a bundled base, or a hub name")
+        ->required();
+    verb.add_option("--adapter,-a", options->adapter, "the adapter folder")->required()->type_name("DIR");
+    verb.add_option("--out,-o", options->output, "the model folder to write; it must not exist yet")->required()->type_name("DIR");
+    verb.add_option("--dtype", options->dtype, "the type in which the weights are stored; only float32 keeps the very logits")
+        ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))
+        ->capture_default_str();
+    verb.footer(
+        "Writes a plain model in Hugging Face layout that translates like base and adapter together. 'permille methods' says which "
+        "methods\n"
+        "can be merged; the others are refused, and nothing is written.");
+    return [options](Console& console) {
+        const MergeReport report =
+            merge_adapter(options->model, options->adapter, options->output, options->dtype, console.sink(), console.stop_token());
+        if (console.json()) {
+            console.print(report.to_json());
+            return kDone;
+        }
+        console.print_table({{"method", report.method},
+                             {"parameters", shown_count(report.parameters)},
+                             {"changed tensors", shown_count(report.changed_tensors)},
+                             {"stored as", report.dtype},
+                             {"model", report.folder}});
+        return kDone;
+    };
+}
+
+}  // namespace permille::cli
