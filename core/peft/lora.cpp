@@ -1,39 +1,23 @@
 // LoRA (Hu et al. 2021, arXiv 2106.09685, eq. 3): y = x W^T + b + (alpha / r) dropout(x) A^T B^T with A [r, in], B [out, r] and W frozen.
 // A starts Kaiming-uniform, B at zero, as in the authors' code and in Hugging Face PEFT; alpha 0 means alpha = r (PEFT's scale of 1).
-// rsLoRA (Kalajdzievski 2023, arXiv 2312.03732) scales by alpha / sqrt(r).
+// At token embeddings it is PEFT's: row t gains (alpha / r) B A[:, t] with A [r, V] starting at zero and B [D, r] normal, for what is
+// looked up; a vocabulary projection tied to the table stays as it is.
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/nn/matmul.h"
 #include "core/nn/parts.h"
-#include "core/peft/method.h"
+#include "core/peft/low_rank.h"
 
 namespace permille {
 
 namespace {
 
-struct LoraConfig : Scope {
-    std::int64_t rank = 8;
-    double alpha = 0;
-    double dropout = 0;
-    std::string targets = "qv";
-    bool rank_stabilised = false;
+struct LoraConfig : LowRank {
     static const Fields<LoraConfig>& fields() {
-        static const auto list = add_scope(
-            Fields<LoraConfig>()
-                .add("rank", &LoraConfig::rank, "rank of the update", {.min = 1, .max = 65536})
-                .add("alpha", &LoraConfig::alpha, "scale of the update is alpha / rank; 0: alpha = rank", {.min = 0})
-                .add("dropout", &LoraConfig::dropout, "dropout on the input of the update", {.min = 0, .max = 0.9})
-                .add("targets", &LoraConfig::targets, "which projections: queries and values, all of attention, or all linear maps",
-                     {.choices = {"qv", "attention", "all"}})
-                .add("rank_stabilised", &LoraConfig::rank_stabilised, "scale by alpha / sqrt(rank) (rsLoRA)"));
+        static const auto list = add_low_rank(Fields<LoraConfig>(), ", embeddings");
         return list;
-    }
-    double scale() const {
-        const double numerator = alpha > 0 ? alpha : static_cast<double>(rank);
-        return rank_stabilised ? numerator / std::sqrt(static_cast<double>(rank)) : numerator / static_cast<double>(rank);
     }
 };
 
@@ -57,6 +41,29 @@ private:
     double scale_, rate_;
 };
 
+class LoraEmbedding : public OutputModule {
+public:
+    LoraEmbedding(at::Tensor a, at::Tensor b, double scale) : a_(std::move(a)), b_(std::move(b)), scale_(scale) {}
+
+    at::Tensor apply(const Forward&, const at::Tensor& rows, const Passage& passage) const override {
+        return at::add(rows, linear_map(at::embedding(a_.t(), passage.ids), b_), scale_);
+    }
+
+private:
+    at::Tensor a_, b_;
+    double scale_;
+};
+
+// Rows of the table that a stack looks tokens up in.
+std::int64_t vocabulary(const Layout& layout, const Site& site) {
+    const std::string table = peft_module(layout, site) + ".weight";
+    for (const ParameterSpec& parameter : layout.parameters) {
+        const auto& names = parameter.aliases;
+        if (parameter.name == table || std::find(names.begin(), names.end(), table) != names.end()) return parameter.shape.front();
+    }
+    throw Error(ErrorKind::internal, site.name, "has no table");
+}
+
 class Lora : public MethodWith<LoraConfig> {
 public:
     Lora()
@@ -64,7 +71,7 @@ public:
                       .name = "LoRA",
                       .paper = "Hu et al. 2021, arXiv 2106.09685",
                       .summary = "trains a low-rank update of chosen projections",
-                      .sites = {"linear"},
+                      .sites = {"linear", "embedding"},
                       .knobs = LoraConfig::fields().list(),
                       .size_knob = "rank",
                       .mergeable = true,
@@ -79,13 +86,15 @@ public:
         std::vector<TensorSpec> specs;
         for (const int index : sites(layout, chosen)) {
             const Site& site = layout.sites[static_cast<std::size_t>(index)];
-            const std::string& weight = layout.parameters[static_cast<std::size_t>(site.weight)].name;
-            const std::string stem = "base_model.model." + weight.substr(0, weight.rfind('.'));
-            specs.push_back({stem + ".lora_A.weight", {chosen.rank, site.in}, Init::kaiming(site.in)});
-            specs.push_back({stem + ".lora_B.weight", {site.out, chosen.rank}, Init::zeros()});
+            const std::string stem = peft_stem(layout, site);
+            if (site.kind == SiteKind::linear) {
+                specs.push_back({stem + "lora_A.weight", {chosen.rank, site.in}, chosen.start(site.in)});
+                specs.push_back({stem + "lora_B.weight", {site.out, chosen.rank}, Init::zeros()});
+            } else {
+                specs.push_back({stem + "lora_embedding_A", {chosen.rank, vocabulary(layout, site)}, Init::zeros()});
+                specs.push_back({stem + "lora_embedding_B", {site.out, chosen.rank}, Init::normal(1.0)});
+            }
         }
-        if (specs.empty())
-            throw Error(ErrorKind::config, "lora/targets", "no projection of this model matches", "choose other targets or stacks");
         return specs;
     }
 
@@ -93,49 +102,26 @@ public:
         const LoraConfig chosen = config(settings);
         std::size_t i = 0;
         for (const int index : sites(layout, chosen)) {
-            attachment.linears.add(index, std::make_unique<LoraDelta>(values[i], values[i + 1], chosen.scale(), chosen.dropout));
+            const at::Tensor &a = values[i], &b = values[i + 1];
             i += 2;
+            if (layout.sites[static_cast<std::size_t>(index)].kind == SiteKind::linear)
+                attachment.linears.add(index, std::make_unique<LoraDelta>(a, b, chosen.scale(), chosen.dropout));
+            else attachment.outputs.add(index, std::make_unique<LoraEmbedding>(a, b, chosen.scale() * layout.embedding_scale));
         }
     }
 
     std::int64_t largest_size(const Layout& layout, const Json& settings) const override {
-        std::int64_t largest = 0;
-        for (const int index : sites(layout, config(settings))) {
-            const Site& site = layout.sites[static_cast<std::size_t>(index)];
-            largest = std::max(largest, std::min(site.in, site.out));
-        }
-        return std::max<std::int64_t>(1, largest / 2);
+        return largest_rank(layout, sites(layout, config(settings)));
     }
 
     Json peft_config(const Layout& layout, const Json& settings) const override {
         const LoraConfig chosen = config(settings);
-        Json targets = Json::array();
-        for (const int index : sites(layout, chosen))
-            targets.push_back("model." + module_of(layout, layout.sites[static_cast<std::size_t>(index)]));
-        return Json{{"peft_type", "LORA"},
-                    {"r", chosen.rank},
-                    {"lora_alpha", chosen.alpha > 0 ? chosen.alpha : static_cast<double>(chosen.rank)},
-                    {"lora_dropout", chosen.dropout},
-                    {"use_rslora", chosen.rank_stabilised},
-                    {"use_dora", false},
-                    {"bias", "none"},
-                    {"fan_in_fan_out", false},
-                    {"target_modules", targets}};
+        return lora_peft_config(layout, sites(layout, chosen), chosen, false);
     }
+    Json from_peft(const Layout& layout, const Json& config) const override { return lora_from_peft(layout, config, false); }
 
 private:
-    static std::vector<int> sites(const Layout& layout, const LoraConfig& chosen) {
-        std::vector<int> list;
-        for (std::size_t i = 0; i < layout.sites.size(); ++i) {
-            const Site& site = layout.sites[i];
-            if (site.kind != SiteKind::linear || !chosen.holds(site.name, layout)) continue;
-            const std::string part = site.name.substr(site.name.rfind('.') + 1);
-            const bool attention = part == "q" || part == "k" || part == "v" || part == "out";
-            if (chosen.targets == "all" || (chosen.targets == "attention" && attention) || part == "q" || part == "v")
-                list.push_back(static_cast<int>(i));
-        }
-        return list;
-    }
+    std::vector<int> sites(const Layout& layout, const LoraConfig& chosen) const { return chosen.sites(layout, info_.id, true); }
 };
 
 }  // namespace
