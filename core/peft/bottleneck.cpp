@@ -1,12 +1,17 @@
 // Bottleneck adapters after every layer (Bapna & Firat 2019, arXiv 1909.08478, section 2): A(x) = x + Wu relu(Wd LN(x) + bd) + bu, with an
 // own norm and a residual. Wd [r, D], bd [r], Wu [D, r], bu [D], norm [D] twice. The main method of Üstün & Cooper Stickland (2022). Their
-// code starts all four tensors near 1e-5 (initialisation "paper"), which is nearly the identity; "identity" starts Wd Kaiming-uniform and
-// Wu, bd, bu at zero, an exact identity that starts learning sooner.
+// code starts all four tensors near 1e-5 (initialisation "paper"), which is nearly the identity; its second choice, N(0, 0.02) for weights
+// and biases, cannot be reached there because of a slip, here it is "bert"; "identity" starts Wd Kaiming-uniform and Wu, bd, bu at zero, an
+// exact identity that starts learning sooner. Their adapt_encoder_out puts one more adapter into each decoder layer, on the encoder's
+// output just before cross-attention reads it; here it goes with the decoder.
 #include <ATen/ATen.h>
 
-#include "core/nn/matmul.h"
+#include <algorithm>
+
+#include "core/base/error.h"
 #include "core/nn/parts.h"
-#include "core/peft/method.h"
+#include "core/peft/adapter_block.h"
+#include "core/peft/adapterhub.h"
 
 namespace permille {
 
@@ -16,6 +21,7 @@ struct BottleneckConfig : Scope {
     std::int64_t bottleneck_dim = 64;
     std::string activation = "relu";
     std::string initialisation = "identity";
+    bool encoder_output = false;
     static const Fields<BottleneckConfig>& fields() {
         static const auto list = add_scope(
             Fields<BottleneckConfig>()
@@ -23,35 +29,33 @@ struct BottleneckConfig : Scope {
                 .add("activation", &BottleneckConfig::activation, "non-linearity of the middle layer",
                      {.choices = {"relu", "gelu", "swish"}})
                 .add("initialisation", &BottleneckConfig::initialisation,
-                     "identity: an exact identity at the start; paper: all values near 1e-5", {.choices = {"identity", "paper"}}));
+                     "identity: an exact identity at the start; paper: all values near 1e-5; bert: all values N(0, 0.02)",
+                     {.choices = {"identity", "paper", "bert"}})
+                .add("encoder_output", &BottleneckConfig::encoder_output,
+                     "one more adapter in each decoder layer, on the encoder's output that its cross-attention reads"));
         return list;
     }
-    Activation kind() const {
-        return activation == "gelu" ? Activation::gelu : activation == "swish" ? Activation::swish : Activation::relu;
+    BlockStart start(std::int64_t width) const {
+        if (initialisation == "identity") return BlockStart::of("identity", width, bottleneck_dim);
+        const Init same = initialisation == "paper" ? Init::uniform(1e-5 - 1e-6, 1e-5 + 1e-6) : Init::normal(0.02);
+        return {same, same, same, same};
     }
 };
 
+constexpr std::size_t kTensors = 2 + AdapterBlock::kTensors;
+
 class BottleneckModule : public OutputModule {
 public:
-    BottleneckModule(const std::vector<at::Tensor>& values, std::size_t first, Activation activation)
-        : norm_weight_(values[first]),
-          norm_bias_(values[first + 1]),
-          down_(values[first + 2]),
-          down_bias_(values[first + 3]),
-          up_(values[first + 4]),
-          up_bias_(values[first + 5]),
-          activation_(activation) {}
+    BottleneckModule(const std::vector<at::Tensor>& values, std::size_t first, Nonlinearity kind)
+        : norm_weight_(values[first]), norm_bias_(values[first + 1]), block_(values, first + 2, kind) {}
 
     at::Tensor apply(const Forward& forward, const at::Tensor& rows, const Passage&) const override {
-        const auto typed = [&](const at::Tensor& tensor) { return tensor.to(forward.compute); };
-        const at::Tensor normed = at::layer_norm(rows.to(at::kFloat), {rows.size(-1)}, norm_weight_, norm_bias_, 1e-5).to(forward.compute);
-        const at::Tensor middle = activate(activation_, linear_map(normed, typed(down_), typed(down_bias_)));
-        return rows + linear_map(middle, typed(up_), typed(up_bias_));
+        return rows + block_(forward, at::layer_norm(rows.to(at::kFloat), {rows.size(-1)}, norm_weight_, norm_bias_, 1e-5));
     }
 
 private:
-    at::Tensor norm_weight_, norm_bias_, down_, down_bias_, up_, up_bias_;
-    Activation activation_;
+    at::Tensor norm_weight_, norm_bias_;
+    AdapterBlock block_;
 };
 
 class Bottleneck : public MethodWith<BottleneckConfig> {
@@ -61,7 +65,7 @@ public:
                       .name = "Bottleneck adapters",
                       .paper = "Bapna & Firat 2019, arXiv 1909.08478",
                       .summary = "adds a small feed-forward block with its own norm after every layer",
-                      .sites = {"output"},
+                      .sites = {"output", "memory"},
                       .knobs = BottleneckConfig::fields().list(),
                       .size_knob = "bottleneck_dim",
                       .mergeable = false,
@@ -73,23 +77,15 @@ public:
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const BottleneckConfig chosen = config(settings);
-        const bool paper = chosen.initialisation == "paper";
-        const Init small = Init::uniform(1e-5 - 1e-6, 1e-5 + 1e-6);
         std::vector<TensorSpec> specs;
         for (const int index : sites(layout, chosen)) {
             const Site& site = layout.sites[static_cast<std::size_t>(index)];
-            const auto dot = site.name.find('.');
-            const std::string stem =
-                site.name.substr(0, dot) + ".layers." + site.name.substr(dot + 1, site.name.rfind('.') - dot - 1) + ".adapter.";
-            const std::int64_t width = site.out, middle = chosen.bottleneck_dim;
-            specs.push_back({stem + "layer_norm.weight", {width}, Init::ones()});
-            specs.push_back({stem + "layer_norm.bias", {width}, Init::zeros()});
-            specs.push_back({stem + "down_proj.weight", {middle, width}, paper ? small : Init::kaiming(width)});
-            specs.push_back({stem + "down_proj.bias", {middle}, paper ? small : Init::zeros()});
-            specs.push_back({stem + "up_proj.weight", {width, middle}, paper ? small : Init::zeros()});
-            specs.push_back({stem + "up_proj.bias", {width}, paper ? small : Init::zeros()});
+            const std::string stem = layer_stem(site) + (site.kind == SiteKind::memory ? "enc_adapters." : "adapter.");
+            specs.push_back({stem + "layer_norm.weight", {site.out}, Init::ones()});
+            specs.push_back({stem + "layer_norm.bias", {site.out}, Init::zeros()});
+            AdapterBlock::add_specs(specs, stem, site.out, chosen.bottleneck_dim, chosen.start(site.out), "down_proj", "up_proj");
         }
-        if (specs.empty()) throw Error(ErrorKind::config, "bottleneck/stacks", "no layer of this model matches", "choose other stacks");
+        require_match(specs, info_.id);
         return specs;
     }
 
@@ -97,9 +93,22 @@ public:
         const BottleneckConfig chosen = config(settings);
         std::size_t first = 0;
         for (const int index : sites(layout, chosen)) {
-            attachment.outputs.add(index, std::make_unique<BottleneckModule>(values, first, chosen.kind()));
-            first += 6;
+            attachment.outputs.add(index, std::make_unique<BottleneckModule>(values, first, nonlinearity_of(chosen.activation)));
+            first += kTensors;
         }
+    }
+
+    Json adapterhub_config(const Layout& layout, const Json& settings) const override {
+        const BottleneckConfig chosen = config(settings);
+        const std::vector<int> places = sites(layout, chosen);
+        if (chosen.encoder_output || places.empty()) return nullptr;
+        const std::int64_t width = layout.sites[static_cast<std::size_t>(places.front())].out;
+        return Json{{"ln_before", true},
+                    {"original_ln_before", true},
+                    {"original_ln_after", false},
+                    {"residual_before_ln", false},
+                    {"non_linearity", chosen.activation},
+                    {"reduction_factor", reduction_factor(width, chosen.bottleneck_dim)}};
     }
 
     std::int64_t largest_size(const Layout& layout, const Json&) const override {
@@ -109,13 +118,14 @@ public:
     }
 
 private:
-    // "encoder.3.output": after a layer, not after one of its blocks.
+    // "encoder.3.output": after a layer, not after one of its blocks; and "decoder.3.cross_attn.memory".
     static std::vector<int> sites(const Layout& layout, const BottleneckConfig& chosen) {
         std::vector<int> list;
         for (std::size_t i = 0; i < layout.sites.size(); ++i) {
             const Site& site = layout.sites[i];
-            const auto dots = std::count(site.name.begin(), site.name.end(), '.');
-            if (site.kind == SiteKind::output && dots == 2 && chosen.holds(site.name, layout)) list.push_back(static_cast<int>(i));
+            const bool layer = site.kind == SiteKind::output && std::count(site.name.begin(), site.name.end(), '.') == 2;
+            if ((layer || (chosen.encoder_output && site.kind == SiteKind::memory)) && chosen.holds(site.name, layout))
+                list.push_back(static_cast<int>(i));
         }
         return list;
     }
