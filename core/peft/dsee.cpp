@@ -1,8 +1,8 @@
 // DSEE (Chen et al. 2021, arXiv 2111.00160, section 3.2): W' = W + (alpha / r) (B A + S), A [r, in] and B [out, r] as in LoRA and S a
 // matrix that is zero but at N fixed places, whose values are trained. A starts at N(0, 0.02), B and S at zero. The places are those where
-// a decomposition of W into a matrix of rank r and a sparse rest leaves the largest rest ("decomposition", by the steps of GreBsmo), where
-// W is largest ("magnitude"), or random. The authors let the rank of the decomposition grow to several hundred; here it ends at r, so that
-// S takes what an update of rank r cannot. Their second phase, pruning, is not part of this method.
+// W is furthest from a matrix of rank r ("decomposition"), where it is largest ("magnitude"), or random. The decomposition takes the turns
+// of GreBsmo (Zhou & Tao 2013), as the authors do, but with the rank r and N entries given, where they let the rank grow to several hundred
+// and the entries be those above 0.01; so S takes what an update of rank r cannot. Their second phase, pruning, is not part of this method.
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
@@ -34,29 +34,19 @@ struct DseeConfig : Targets {
     std::int64_t entries_of(const Site& site) const { return std::min(entries, site.in * site.out); }
 };
 
-// |W - U V| with U V of rank at most `rank`, found by turns: U an orthogonal base of (W - S) V^T, V = U^T (W - S), S what is left where it
-// is large. The rank grows in steps, each by the directions that explain most of what neither part has.
-at::Tensor decomposition_rest(const at::Tensor& weight, std::int64_t rank) {
-    constexpr std::int64_t kGrowth = 5, kTurns = 2;
-    constexpr double kSmall = 0.01;
-    const auto base = [](const at::Tensor& columns) { return std::get<0>(at::linalg_qr(columns)); };
-    at::Tensor sparse = at::zeros_like(weight), rest;
-    at::Tensor v = weight.sum(0, /*keepdim=*/true);  // [k, in]
-    for (;;) {
-        at::Tensor u;
-        for (std::int64_t turn = 0; turn < kTurns; ++turn) {
-            u = base(at::mm(weight - sparse, v.t()));
-            v = at::mm(u.t(), weight - sparse);
-            rest = weight - at::mm(u, v);
-            sparse = at::where(rest.abs() < kSmall, at::zeros_like(rest), rest);
-        }
-        const std::int64_t more = std::min(kGrowth, rank - v.size(0));
-        if (more <= 0) return rest.abs();
-        const at::Tensor missing = weight - at::mm(u, v) - sparse;
-        // Where the sparse part took everything, the low-rank one grows by what it left.
-        const at::Tensor source = missing.any().item<bool>() ? missing : rest;
-        v = at::cat({v, base(at::mm(source.t(), base(at::mm(source, source.t().narrow(1, 0, more))))).t()});
+// Where a matrix is furthest from one of low rank: flat indices of the entries of S in W = U V + S, found by turns: U an orthogonal base of
+// (W - S) V^T, V = U^T (W - S), S the `count` largest entries of W - U V.
+at::Tensor decomposition_rest(const at::Tensor& weight, std::int64_t rank, std::int64_t count) {
+    constexpr int kTurns = 20;
+    at::Tensor sparse = at::zeros_like(weight), v = weight.narrow(0, 0, rank), places;
+    for (int turn = 0; turn < kTurns; ++turn) {
+        const at::Tensor u = std::get<0>(at::linalg_qr(at::mm(weight - sparse, v.t())));
+        v = at::mm(u.t(), weight - sparse);
+        const at::Tensor rest = (weight - at::mm(u, v)).view({-1});
+        places = std::get<1>(rest.abs().topk(count));
+        sparse = at::zeros_like(rest).index_copy(0, places, rest.index_select(0, places)).view_as(weight);
     }
+    return places;
 }
 
 // Flat indices [n] of the places in ascending order.
@@ -67,8 +57,7 @@ at::Tensor chosen_places(const at::Tensor& weight, const DseeConfig& chosen, std
     } else {
         const at::Tensor matrix = weight.to(at::kFloat);
         const std::int64_t rank = std::min({chosen.rank, weight.size(0), weight.size(1)});
-        const at::Tensor size = chosen.places == "magnitude" ? matrix.abs() : decomposition_rest(matrix, rank);
-        places = std::get<1>(size.view({-1}).topk(count));
+        places = chosen.places == "magnitude" ? std::get<1>(matrix.abs().view({-1}).topk(count)) : decomposition_rest(matrix, rank, count);
     }
     return std::get<0>(places.sort());
 }

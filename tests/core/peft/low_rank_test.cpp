@@ -217,7 +217,8 @@ TEST_CASE("DSEE's decomposition finds what a low rank leaves out", "[peft]") {
     std::vector<at::Tensor> weights = model().weights();
     const auto index = static_cast<std::size_t>(model().layout().parameter("model.encoder.layers.0.self_attn.q_proj.weight"));
     const at::Tensor spikes = at::tensor(std::vector<std::int64_t>{3, 50, 101, 160, 250}, at::kLong);
-    weights[index] = at::mm(at::randn({16, 2}), at::randn({2, 16})).view({-1}).index_add(0, spikes, at::full({5}, 9.0)).view({16, 16});
+    const at::Tensor left = at::randn({16, 2}), right = at::randn({2, 16});
+    weights[index] = at::mm(left, right).view({-1}).index_add(0, spikes, at::full({5}, 9.0)).view({16, 16});
     const Seq2Seq spiked(model().architecture(), weights, model().logits_bias(), at::kFloat);
     const Attached attached = attach_method(find_method_by_id("dsee", ""), spiked, {{"rank", 2}, {"entries", 5}}, 1);
     require_same(attached.values[3], spikes);
