@@ -6,7 +6,6 @@
 #include <sstream>
 
 #include "core/base/error.h"
-#include "core/jobs/study.h"
 #include "core/store/store.h"
 
 namespace permille::cli {
@@ -79,8 +78,8 @@ Json parse_assignments(const std::vector<std::string>& assignments, const std::s
     return object;
 }
 
-std::vector<double> parse_budgets(const std::string& list, const std::string& option) {
-    std::vector<double> budgets;
+std::vector<Budget> parse_budgets(const std::string& list, const std::string& option) {
+    std::vector<Budget> budgets;
     for (const auto& text : split_list(list)) {
         try {
             budgets.push_back(parse_budget(text, option));

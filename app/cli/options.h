@@ -27,8 +27,8 @@ void add_database_option(CLI::App& verb, std::filesystem::path& file);
 // "name=value" texts as an object; throws Error(usage) for text without "=". Values stay text: the field lists turn them into numbers.
 Json parse_assignments(const std::vector<std::string>& assignments, const std::string& option);
 
-// "1%,5‰" as percentages; throws Error(usage).
-std::vector<double> parse_budgets(const std::string& list, const std::string& option);
+// "1%,5‰,300k,2MB" as budgets; throws Error(usage).
+std::vector<Budget> parse_budgets(const std::string& list, const std::string& option);
 
 // "a, b,c" as its parts, without empty ones.
 std::vector<std::string> split_list(const std::string& list);

@@ -22,19 +22,41 @@ const Fields<TrainingSettings>& TrainingSettings::fields() {
             .add("updates", &T::updates, "optimiser steps at most", {.min = 1, .unit = "updates"})
             .add("batch_tokens", &T::batch_tokens, "source and target tokens of one batch, padding counted", {.min = 1, .unit = "tokens"})
             .add("accumulate", &T::accumulate, "batches per update", {.min = 1, .unit = "batches"})
-            .add("learning_rate", &T::learning_rate, "peak learning rate of AdamW; 0: the method's own default", {.min = 0, .max = 10})
+            .add("learning_rate", &T::learning_rate, "peak learning rate; 0: the method's own default", {.min = 0, .max = 10})
             .add("schedule", &T::schedule, "how the learning rate falls after the warm-up",
-                 {.choices = {"linear", "inverse_sqrt", "cosine", "constant"}})
+                 {.choices = {"linear", "polynomial", "inverse_sqrt", "cosine", "constant"}})
+            .add("schedule_power", &T::schedule_power, "exponent of the polynomial schedule; 1: linear", {.min = 0.1, .max = 10})
             .add("warmup_updates", &T::warmup_updates, "updates over which the learning rate rises to its peak",
                  {.min = 0, .unit = "updates"})
             .add("label_smoothing", &T::label_smoothing, "share of the target probability spread over the vocabulary",
                  {.min = 0, .max = 0.9})
+            .add("smoothing_convention", &T::smoothing_convention,
+                 "torch: label smoothing over all V classes, as in transformers; fairseq: over the V - 1 others",
+                 {.choices = {"torch", "fairseq"}})
             .add("dropout", &T::dropout, "dropout probability of the base while training; -1: the model's own", {.min = -1, .max = 0.95})
             .add("clip_norm", &T::clip_norm, "largest gradient norm of an update; 0: no clipping", {.min = 0})
-            .add("weight_decay", &T::weight_decay, "decoupled weight decay of AdamW", {.min = 0, .max = 10})
+            .add("optimiser", &T::optimiser,
+                 "adamw (Loshchilov and Hutter 2019) or adafactor (Shazeer and Stern 2018, given learning rate); default: the method's own",
+                 {.choices = {"default", "adamw", "adafactor"}})
+            .add("weight_decay", &T::weight_decay, "decoupled weight decay", {.min = 0, .max = 10})
             .add("beta1", &T::beta1, "decay of AdamW's mean of gradients", {.min = 0, .max = 0.9999999})
             .add("beta2", &T::beta2, "decay of AdamW's mean of squared gradients", {.min = 0, .max = 0.9999999})
             .add("epsilon", &T::epsilon, "added to AdamW's denominator", {.min = 1e-16, .max = 1})
+            .add("average_decay", &T::average_decay,
+                 "decay of the moving average of the trained values, which is validated and kept instead of them; 0: none",
+                 {.min = 0, .max = 0.9999999})
+            .add("gradient_checkpointing", &T::gradient_checkpointing,
+                 "compute each layer again in the backward pass instead of keeping it: the same gradients, less memory, more time")
+            .add("tune_lr", &T::tune_lr,
+                 "learning rates tried before the run, half a decade apart around the given or default one, chosen by validation loss; 0: "
+                 "none",
+                 {.min = 0, .max = 15, .unit = "rates"})
+            .add("tune_lr_updates", &T::tune_lr_updates, "updates with each learning rate that is tried", {.min = 1, .unit = "updates"})
+            .add("teacher", &T::teacher, "a model with the same vocabulary to distil from (folder, bundled or hub name); empty: none")
+            .add("teacher_share", &T::teacher_share,
+                 "share of the teacher in the loss at the first update, falling linearly to 0 at the last", {.min = 0, .max = 1})
+            .add("teacher_temperature", &T::teacher_temperature, "temperature of both distributions while distilling",
+                 {.min = 0.05, .max = 100})
             .add("validate_every", &T::validate_every, "updates between validations; 0: only at the end", {.min = 0, .unit = "updates"})
             .add("valid_sentences", &T::valid_sentences, "the first sentences of the validation split; 0: all",
                  {.min = 0, .unit = "sentences"})
@@ -43,6 +65,16 @@ const Fields<TrainingSettings>& TrainingSettings::fields() {
             .add("checkpoint_every", &T::checkpoint_every, "updates between resumable checkpoints; 0: only when stopped and at the end",
                  {.min = 0, .unit = "updates"});
     return list;
+}
+
+Json TrainingSettings::identity() const {
+    Json json = fields().to_json(*this);
+    json.erase("gradient_checkpointing");
+    for (const char* later : {"schedule_power", "smoothing_convention", "optimiser", "average_decay", "tune_lr", "tune_lr_updates",
+                              "teacher", "teacher_share", "teacher_temperature"})
+        for (const Field& field : fields().list())
+            if (field.name == later && json[later] == field.default_value) json.erase(later);
+    return json;
 }
 
 const Fields<DecodingSettings>& DecodingSettings::fields() {
@@ -147,10 +179,15 @@ const Fields<TopFields>& top_fields() {
 
 }  // namespace
 
+std::optional<Budget> RunSpec::budget() const {
+    return budget_percent ? std::optional(Budget(*budget_percent, Budget::Unit::percent, budget_at_most)) : std::nullopt;
+}
+
 Json RunSpec::to_json() const {
     Json json = top_fields().to_json({study, base, corpus, source_language, target_language, method, train_sentences, seed});
     json["method_settings"] = method_settings;
     json["budget_percent"] = budget_percent ? Json(*budget_percent) : Json();
+    if (budget_at_most) json["budget_at_most"] = true;
     json["training"] = TrainingSettings::fields().to_json(training);
     json["decoding"] = DecodingSettings::fields().to_json(decoding);
     json["evaluation"] = EvaluationSettings::fields().to_json(evaluation);
@@ -169,6 +206,9 @@ RunSpec RunSpec::from_json(const Json& json, const std::string& where) {
             if (value.is_null()) continue;
             if (!value.is_number()) throw Error(ErrorKind::config, where + "/" + name, value.dump() + " is not a number");
             spec.budget_percent = value.get<double>();
+        } else if (name == "budget_at_most") {
+            if (!value.is_boolean()) throw Error(ErrorKind::config, where + "/" + name, value.dump() + " is neither true nor false");
+            spec.budget_at_most = value.get<bool>();
         } else if (name == "training") {
             spec.training = TrainingSettings::fields().parse(value, where + "/training");
         } else if (name == "decoding") {
@@ -197,6 +237,7 @@ std::string RunSpec::key() const {
     Json json = to_json();
     json.erase("study");
     json["decoding"].erase("batch_tokens");
+    json["training"] = training.identity();
     json["training"].erase("checkpoint_every");
     for (const Field& field : DecodingSettings::fields().list()) {
         const bool always = field.name == "beam_size" || field.name == "length_penalty" || field.name == "max_length";
@@ -204,7 +245,8 @@ std::string RunSpec::key() const {
         if (json["decoding"][field.name] == field.default_value) json["decoding"].erase(field.name);
     }
     if (method == "none") {
-        for (const char* unused : {"training", "train_sentences", "seed", "method_settings", "budget_percent"}) json.erase(unused);
+        for (const char* unused : {"training", "train_sentences", "seed", "method_settings", "budget_percent", "budget_at_most"})
+            json.erase(unused);
     }
     // Sorted keys: the order in which somebody wrote the knobs does not matter.
     const auto sorted = nlohmann::json::parse(json.dump(-1, ' ', false, Json::error_handler_t::replace));

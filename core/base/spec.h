@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/budget.h"
 #include "core/base/fields.h"
 #include "core/base/json.h"
 
@@ -25,19 +26,32 @@ struct TrainingSettings {
     std::int64_t batch_tokens = 2000;  // source + target tokens of one batch, padding counted
     std::int64_t accumulate = 1;       // batches per update
     double learning_rate = 0;          // 0: the method's own default
-    std::string schedule = "linear";   // linear, inverse_sqrt, cosine, constant; all after a linear warm-up
+    std::string schedule = "linear";   // linear, polynomial, inverse_sqrt, cosine, constant; all after a linear warm-up
+    double schedule_power = 1.0;       // polynomial: (1 - past)^power; 1 is linear
     std::int64_t warmup_updates = 50;
     double label_smoothing = 0.1;
-    double dropout = -1;     // -1: the model's own
-    double clip_norm = 1.0;  // 0: no clipping
+    std::string smoothing_convention = "torch";  // torch: epsilon / V on every class; fairseq: epsilon / (V - 1) on the others
+    double dropout = -1;                         // -1: the model's own
+    double clip_norm = 1.0;                      // 0: no clipping
+    std::string optimiser = "default";           // adamw, adafactor; default: the method's own
     double weight_decay = 0.0;
     double beta1 = 0.9, beta2 = 0.98, epsilon = 1e-6;
+    double average_decay = 0;             // of the exponential moving average that is validated and kept; 0: none
+    bool gradient_checkpointing = false;  // changes memory and time only
+    std::int64_t tune_lr = 0;             // learning rates tried before the run; 0: none
+    std::int64_t tune_lr_updates = 100;   // of each trial
+    std::string teacher;                  // model to distil from; "": none
+    double teacher_share = 0.5;           // of its part of the loss at the first update; falls linearly to 0 at the last
+    double teacher_temperature = 1.0;
     std::int64_t validate_every = 200;    // updates; 0: only at the end
     std::int64_t valid_sentences = 500;   // the first of the validation split; 0: all
     std::string select_by = "loss";       // which validation figure chooses the best checkpoint: loss, bleu
     std::int64_t patience = 0;            // validations without improvement before stopping; 0: never
     std::int64_t checkpoint_every = 200;  // updates between resumable checkpoints; 0: only when stopped and at the end
     static const Fields<TrainingSettings>& fields();
+    // What tells two trainings apart: without what changes only speed or memory, and without a field that came later while it has the value
+    // by which earlier versions acted, so that their runs and checkpoints stay what they were.
+    Json identity() const;
 };
 
 // Under the names of Hugging Face's generation_config.json where it has them. What holds when several speak: what the user gave, then for a
@@ -84,6 +98,7 @@ struct RunSpec {
     std::string method;                            // id of the method table, or "none": the untouched base
     Json method_settings = Json::object();         // knobs of the method
     std::optional<double> budget_percent;          // of the base's parameters; the method's size knob is solved from it
+    bool budget_at_most = false;                   // the budget may not be exceeded; otherwise the nearest size is taken
     std::int64_t train_sentences = 0;              // the first of the training split; 0: all
     std::int64_t seed = 1;
     TrainingSettings training;
@@ -91,6 +106,7 @@ struct RunSpec {
     EvaluationSettings evaluation;
 
     std::string pair() const { return source_language + "-" + target_language; }
+    std::optional<Budget> budget() const;
     Json to_json() const;
     static RunSpec from_json(const Json& json, const std::string& where);
     // Two runs with the same key are the same experiment: a study started again skips what is finished. Stable across program versions.

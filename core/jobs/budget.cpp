@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/jobs/model_job.h"
 #include "core/models/base_model.h"
+#include "core/peft/adapter_file.h"
 #include "core/peft/method.h"
 
 namespace permille {
@@ -103,81 +104,152 @@ double inference_bytes(const Layout& layout, const Architecture& a, const Decodi
 
 Json BudgetAnswer::to_json() const {
     Json json = {{"method", method}};
+    json["budget"] = budget ? Json(format_budget(*budget)) : Json(nullptr);
     json["requested"] = requested ? Json(*requested) : Json(nullptr);
     json["reachable"] = {{"min_percent", min_percent ? Json(*min_percent) : Json(nullptr)},
                          {"max_percent", max_percent ? Json(*max_percent) : Json(nullptr)}};
     json["solved"] = solved ? *solved : Json(nullptr);
+    json["size_knob"] = size_knob.empty() ? Json(nullptr) : Json(size_knob);
     json["trainable"] = trainable;
     json["stored"] = stored;
+    json["file_bytes"] = file_bytes;
     json["train_only"] = train_only;
     json["added"] = added;
     json["percent_base"] = percent_base;
     json["percent_total"] = percent_total;
+    json["percent_stored"] = percent_stored;
     json["peak_memory_bytes"] = peak_memory_bytes;
     json["seconds_per_1000_updates"] = seconds_per_1000_updates;
     json["reason"] = reason;
     return json;
 }
 
-BudgetAnswer solve_budget(const std::string& model, const std::string& method_id, const Json& settings, std::optional<double> wanted,
+namespace {
+
+// A method on a base, and how large it becomes in the unit of a budget.
+class Sizing {
+public:
+    Sizing(const Method& method, const Layout& layout, const Json& settings)
+        : method_(method), layout_(layout), settings_(method.complete(settings)), base_(static_cast<double>(layout.parameter_count())) {
+        const MethodInfo& info = method.info();
+        const auto knob =
+            std::find_if(info.knobs.begin(), info.knobs.end(), [&](const Field& field) { return field.name == info.size_knob; });
+        if (knob != info.knobs.end()) smallest_ = static_cast<std::int64_t>(knob->min.value_or(1));
+        largest_ = fixed() ? smallest_ : std::max(smallest_, method.largest_size(layout, settings_));
+    }
+
+    bool fixed() const { return method_.info().size_knob.empty(); }
+    double percent_of(std::int64_t trainable) const { return 100.0 * static_cast<double>(trainable) / base_; }
+    Json at(std::int64_t size) const {
+        Json settings = settings_;
+        if (!fixed()) settings[method_.info().size_knob] = size;
+        return settings;
+    }
+    double measure(Budget::Unit unit, const Json& settings) const {
+        if (unit == Budget::Unit::bytes) return static_cast<double>(adapter_file_size(method_, layout_, settings));
+        return static_cast<double>(sizes(method_, layout_, settings).trainable);
+    }
+
+    // Sets what the answer says of the budget: the range, the settings or the reason, and the budget in percent.
+    void solve(const std::optional<Budget>& budget, BudgetAnswer& answer) const {
+        const double smallest = measure(Budget::Unit::parameters, at(smallest_));
+        const double largest = fixed() ? smallest : measure(Budget::Unit::parameters, at(largest_));
+        answer.min_percent = 100.0 * smallest / base_;
+        answer.max_percent = 100.0 * largest / base_;
+        answer.budget = budget;
+        if (!budget) {
+            answer.solved = settings_;
+            return;
+        }
+        const bool bytes = budget->unit == Budget::Unit::bytes;
+        const double target = budget->unit == Budget::Unit::percent ? budget->amount / 100.0 * base_ : budget->amount;
+        const double least = bytes ? measure(budget->unit, at(smallest_)) : smallest;
+        const double most = !bytes ? largest : fixed() ? least : measure(budget->unit, at(largest_));
+        const double slack = fixed() ? 0.1 * target : 1e-6 * target;
+        const double over = budget->at_most ? kRounding * target : slack;  // how much more than the budget will do
+        const bool reached = least <= target + over && most >= target - slack;
+        if (reached) answer.solved = fixed() ? settings_ : at(search(*budget, target, least, most));
+        else answer.reason = refusal(bytes, least, most, answer);
+        if (budget->unit == Budget::Unit::percent) answer.requested = budget->amount;
+        else if (!bytes) answer.requested = 100.0 * target / base_;
+        else if (reached) answer.requested = percent_of(sizes(method_, layout_, *answer.solved).trainable);
+        else answer.requested = target < least ? *answer.min_percent * target / least : *answer.max_percent * target / most;
+    }
+
+private:
+    static constexpr double kRounding = 1e-9;  // of a budget that was a percentage in between
+
+    // The size whose measure is nearest to the target, or the largest that does not exceed it. The measure grows with the size, for nearly
+    // all methods in a straight line: every other guess lies on the line between the known ends, the others in the middle.
+    std::int64_t search(const Budget& budget, double target, double least, double most) const {
+        std::int64_t below = smallest_, above = largest_;
+        if (least >= target * (1.0 - kRounding)) return below;
+        if (most <= target * (1.0 + kRounding)) return above;
+        for (bool on_line = true; above - below > 1; on_line = !on_line) {  // measure(below) = least < target < most = measure(above)
+            const double share = on_line ? (target - least) / (most - least) : 0.5;
+            const auto step = static_cast<std::int64_t>(share * static_cast<double>(above - below));
+            const std::int64_t guess = std::clamp(below + step, below + 1, above - 1);
+            const double found = measure(budget.unit, at(guess));
+            if (std::abs(found - target) <= kRounding * target) return guess;
+            (found < target ? below : above) = guess;
+            (found < target ? least : most) = found;
+        }
+        return budget.at_most || target - least < most - target ? below : above;
+    }
+
+    std::string refusal(bool bytes, double least, double most, const BudgetAnswer& answer) const {
+        const auto shown = [&](double amount, double share) {
+            return std::to_string(static_cast<std::int64_t>(amount)) + (bytes ? " bytes" : " parameters") + " (" + percent(share) +
+                   " of this base)";
+        };
+        const std::string name = method_.info().name + (bytes ? "'s file" : "");
+        if (fixed()) return name + " has a fixed size, " + shown(least, *answer.min_percent);
+        return name + " reaches " + shown(least, *answer.min_percent) + " to " + shown(most, *answer.max_percent);
+    }
+
+    const Method& method_;
+    const Layout& layout_;
+    Json settings_;  // complete
+    double base_;    // P_base
+    std::int64_t smallest_ = 1, largest_ = 1;
+};
+
+}  // namespace
+
+BudgetAnswer solve_budget(const std::string& model, const std::string& method_id, const Json& settings, const std::optional<Budget>& budget,
                           const TrainingSettings& training, const DeviceSettings& device) {
     if (device.threads > 0) at::set_num_threads(static_cast<int>(device.threads));
     const ModelDescription description = describe_model(find_model(model));
     const Layout& layout = description.layout;
     const Method& method = find_method_by_id(method_id, "method");
-    const auto base_count = static_cast<double>(layout.parameter_count());
-    const auto percent_of = [&](std::int64_t trainable) { return 100.0 * static_cast<double>(trainable) / base_count; };
-
+    const Sizing sizing(method, layout, settings);
     BudgetAnswer answer;
     answer.method = method_id;
-    answer.requested = wanted;
-    Json chosen = method.complete(settings);
-    const std::string& knob = method.info().size_knob;
-    if (knob.empty()) {
-        answer.min_percent = answer.max_percent = percent_of(sizes(method, layout, chosen).trainable);
-        if (wanted && std::abs(*wanted - *answer.min_percent) > 0.1 * *wanted) {
-            answer.reason = method.info().name + " has a fixed size, " + percent(*answer.min_percent) + " of this base";
-            return answer;
-        }
-        answer.solved = chosen;
-    } else {
-        const auto at = [&](std::int64_t size) {
-            Json tried = chosen;
-            tried[knob] = size;
-            return sizes(method, layout, tried).trainable;
-        };
-        std::int64_t low = 1, high = std::max<std::int64_t>(1, method.largest_size(layout, chosen));
-        answer.min_percent = percent_of(at(low));
-        answer.max_percent = percent_of(at(high));
-        if (wanted) {
-            const double target = *wanted / 100.0 * base_count;
-            if (*wanted < *answer.min_percent * 0.999999 || *wanted > *answer.max_percent * 1.000001) {
-                answer.reason = method.info().name + " reaches " + percent(*answer.min_percent) + " to " + percent(*answer.max_percent) +
-                                " of this base";
-                return answer;
-            }
-            while (low < high) {  // the count grows with the knob: the first size at or above the target
-                const std::int64_t middle = low + (high - low) / 2;
-                if (static_cast<double>(at(middle)) < target) low = middle + 1;
-                else high = middle;
-            }
-            if (low > 1 && target - static_cast<double>(at(low - 1)) < static_cast<double>(at(low)) - target) --low;
-            chosen[knob] = low;
-        }
-        answer.solved = chosen;
-    }
+    answer.size_knob = method.info().size_knob;
+    sizing.solve(budget, answer);
+    if (!answer.solved) return answer;
     const Sizes total = sizes(method, layout, *answer.solved);
     answer.trainable = total.trainable;
     answer.stored = total.stored;
+    answer.file_bytes = adapter_file_size(method, layout, *answer.solved);
     answer.train_only = total.train_only;
     answer.added = total.added;
-    answer.percent_base = percent_of(total.trainable);
-    answer.percent_total = 100.0 * static_cast<double>(total.trainable) / (base_count + static_cast<double>(total.added));
+    answer.percent_base = sizing.percent_of(total.trainable);
+    answer.percent_total = 100.0 * static_cast<double>(total.trainable) / static_cast<double>(layout.parameter_count() + total.added);
+    answer.percent_stored = sizing.percent_of(total.stored);
     const bool whole_model = total.trainable > layout.parameter_count() / 2;
     estimate_time(answer, layout, description.architecture, whole_model, training);
     answer.peak_memory_bytes =
         static_cast<std::int64_t>(training_bytes(answer, layout, description.architecture, whole_model, training, device));
     return answer;
+}
+
+double budget_percent(const Budget& budget, const std::string& model, const std::string& method, const Json& settings) {
+    if (budget.unit == Budget::Unit::percent) return budget.amount;
+    const ModelDescription description = describe_model(find_model(model));
+    BudgetAnswer answer;
+    Sizing(find_method_by_id(method, "method"), description.layout, settings).solve(budget, answer);
+    return *answer.requested;
 }
 
 Json MemoryNeeds::to_json() const {

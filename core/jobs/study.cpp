@@ -1,11 +1,10 @@
 #include "core/jobs/study.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <set>
 
+#include "core/jobs/budget.h"
 #include "core/jobs/catalog.h"
 #include "core/jobs/study_check.h"
 
@@ -33,9 +32,9 @@ void check_filled(const std::vector<T>& list, const char* name, const char* exam
                     std::string("write for example '") + name + ": [" + example + "]'");
 }
 
-void check_budgets(const std::vector<double>& budgets, const std::string& path, const Locate& locate) {
+void check_budgets(const std::vector<Budget>& budgets, const std::string& path, const Locate& locate) {
     for (std::size_t i = 0; i < budgets.size(); ++i)
-        if (!(budgets[i] > 0 && budgets[i] <= 100))
+        if (!(budgets[i].amount > 0 && (budgets[i].unit != Budget::Unit::percent || budgets[i].amount <= 100)))
             throw Error(ErrorKind::config, locate(numbered(path.c_str(), i)), format_budget(budgets[i]) + " is not a budget",
                         "write more than 0 % and at most 100 %");
 }
@@ -107,12 +106,6 @@ StudyPair with_languages(const StudyPair& pair, const CorpusLanguages& languages
     return {pair.corpus, source, target};
 }
 
-std::string plain_number(double value) {
-    std::array<char, 64> text{};
-    const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
-    return {text.data(), end};
-}
-
 class Expansion {
 public:
     void add(const RunSpec& spec) {
@@ -125,7 +118,7 @@ private:
     std::vector<RunSpec> runs_;
 };
 
-void add_method(const Study& study, const StudyMethod& method, RunSpec spec, Expansion& runs) {
+void add_method(const Study& study, const StudyMethod& method, const BudgetShare& share, RunSpec spec, Expansion& runs) {
     const MethodInfo& info = find_method(method.id, "methods");
     spec.method = method.id;
     spec.method_settings = method.settings;
@@ -133,8 +126,9 @@ void add_method(const Study& study, const StudyMethod& method, RunSpec spec, Exp
     const bool by_budget = !info.size_knob.empty() && !method.settings.contains(info.size_knob);
     const auto& budgets = method.budgets.empty() ? study.budgets : method.budgets;
     if (!by_budget || budgets.empty()) return runs.add(spec);
-    for (const double budget : budgets) {
-        spec.budget_percent = budget;
+    for (const Budget& budget : budgets) {
+        spec.budget_percent = budget.unit == Budget::Unit::percent ? budget.amount : share(budget, spec.base, method.id, method.settings);
+        spec.budget_at_most = budget.at_most;
         runs.add(spec);
     }
 }
@@ -175,7 +169,8 @@ void validate_study(const Study& study) {
     check_study(copy, [](const std::string& path) { return path; });
 }
 
-std::vector<RunSpec> expand(const Study& given, const CorpusLanguages& languages) {
+std::vector<RunSpec> expand(const Study& given, const CorpusLanguages& languages, const BudgetShare& given_share) {
+    const BudgetShare share = given_share ? given_share : BudgetShare(budget_percent);
     Study study = given;
     check_study(study, [](const std::string& path) { return path; });
     std::stable_partition(study.methods.begin(), study.methods.end(), [](const StudyMethod& method) { return method.id != kFullTuning; });
@@ -201,7 +196,7 @@ std::vector<RunSpec> expand(const Study& given, const CorpusLanguages& languages
                     for (const auto seed : study.seeds) {
                         spec.train_sentences = size;
                         spec.seed = seed;
-                        add_method(study, method, spec, runs);
+                        add_method(study, method, share, spec, runs);
                     }
                 }
             }
@@ -216,39 +211,5 @@ bool operator==(const Study& a, const Study& b) {
            a.data_sizes == b.data_sizes && a.seeds == b.seeds && a.include_untouched == b.include_untouched && a.jobs == b.jobs &&
            same(a.training, b.training) && same(a.decoding, b.decoding) && same(a.evaluation, b.evaluation) && same(a.device, b.device);
 }
-
-double parse_budget(const std::string& text, const std::string& where) {
-    const std::string_view per_mille = "‰";
-    std::string_view number = text;
-    const auto trim = [&] {
-        while (!number.empty() && number.front() == ' ') number.remove_prefix(1);
-        while (!number.empty() && number.back() == ' ') number.remove_suffix(1);
-    };
-    trim();
-    double share = 0;
-    if (number.ends_with('%')) {
-        number.remove_suffix(1);
-        share = 1;
-    } else if (number.ends_with(per_mille)) {
-        number.remove_suffix(per_mille.size());
-        share = 0.1;
-    } else {
-        throw Error(ErrorKind::config, where, "'" + text + "' is not a budget", "write it with its unit, such as 2% or 5‰");
-    }
-    trim();
-    double value = 0;
-    const auto [end, problem] = std::from_chars(number.data(), number.data() + number.size(), value);
-    if (problem != std::errc() || end != number.data() + number.size())
-        throw Error(ErrorKind::config, where, "'" + text + "' is not a budget", "write a number with % or ‰, such as 2% or 5‰");
-    // To twelve digits: 0.7‰ and 0.07% must be the same number.
-    std::array<char, 64> rounded{};
-    const auto last = std::to_chars(rounded.data(), rounded.data() + rounded.size(), value * share, std::chars_format::general, 12).ptr;
-    std::from_chars(rounded.data(), last, value);
-    if (!(value > 0 && value <= 100))
-        throw Error(ErrorKind::config, where, "'" + text + "' is out of range", "write more than 0 % and at most 100 %");
-    return value;
-}
-
-std::string format_budget(double percent) { return plain_number(percent) + "%"; }
 
 }  // namespace permille

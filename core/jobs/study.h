@@ -8,11 +8,11 @@
 //     methods:
 //       - full
 //       - bottleneck: {activation: relu, learning_rate: 1e-3, budgets: [2%], training: {updates: 500}}
-//     budgets: [0.5%, 2%, 5‰]           # of the base's parameters, for every method whose size can be chosen
+//     budgets: [0.5%, 5‰, 300k, at most 2MB]  # see core/base/budget.h; for every method whose size can be chosen
 //     data_sizes: [20000, all]          # training sentences
 //     seeds: [1, 2]
 //     include_untouched: true           # one evaluation of the untouched base per base and pair
-//     training: {updates: 1000}         # fields of TrainingSettings; likewise decoding, evaluation, device
+//     training: {updates: 1000, tune_lr: 5}   # fields of TrainingSettings; likewise decoding, evaluation, device
 //     jobs: 1                           # runs at a time
 //
 // All functions throw Error(config); from a file its where is "FILE:LINE:COLUMN" of the mistake.
@@ -39,7 +39,7 @@ struct StudyPair {
 struct StudyMethod {
     std::string id;
     Json settings = Json::object();    // knobs of the method; with the size knob among them no budget applies
-    std::vector<double> budgets = {};  // percent; empty: those of the study
+    std::vector<Budget> budgets = {};  // empty: those of the study
     Json training = Json::object();    // fields of TrainingSettings that differ for this method, such as learning_rate
     bool operator==(const StudyMethod&) const = default;
 };
@@ -49,7 +49,7 @@ struct Study {
     std::vector<std::string> bases;
     std::vector<StudyPair> pairs;
     std::vector<StudyMethod> methods;
-    std::vector<double> budgets;                 // percent of the base's parameters
+    std::vector<Budget> budgets;
     std::vector<std::int64_t> data_sizes = {0};  // sentences; 0: all
     std::vector<std::int64_t> seeds = {1};
     bool include_untouched = true;
@@ -76,13 +76,12 @@ void validate_study(const Study& study);
 // Source and target language of a named corpus, both empty when it is not known.
 using CorpusLanguages = std::function<std::pair<std::string, std::string>(const std::string& corpus)>;
 
-// The runs, without duplicates, in the order in which they should be done: per base and pair first the untouched base, then the methods by
-// data size, seed and budget, and full fine-tuning, which costs most, last. Methods of fixed size appear once, whatever the budgets.
-std::vector<RunSpec> expand(const Study& study, const CorpusLanguages& languages = {});
+// A budget that is no percentage as percent of the base: core/jobs/budget.h's budget_percent().
+using BudgetShare = std::function<double(const Budget& budget, const std::string& base, const std::string& method, const Json& settings)>;
 
-// "2%", "0.5 %" and "5‰" are 2, 0.5 and 0.5. A bare number is refused: 0.02 might be a share or a percentage.
-double parse_budget(const std::string& text, const std::string& where);
-// 2 is "2%", 0.5 is "0.5%".
-std::string format_budget(double percent);
+// The runs, without duplicates, in the order in which they should be done: per base and pair first the untouched base, then the methods by
+// data size, seed and budget, and full fine-tuning, which costs most, last. Methods of fixed size appear once, whatever the budgets. With
+// budgets that are counts or file sizes the bases' config.json is read, unless a function is given.
+std::vector<RunSpec> expand(const Study& study, const CorpusLanguages& languages = {}, const BudgetShare& share = {});
 
 }  // namespace permille

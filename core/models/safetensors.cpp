@@ -100,19 +100,40 @@ TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::stri
     return tensors;
 }
 
+namespace {
+
+struct Header {
+    std::string text;  // padded to a multiple of 8
+    std::uint64_t data = 0;
+};
+
+Header make_header(const std::vector<TensorShape>& tensors, const std::map<std::string, std::string>& metadata) {
+    nlohmann::ordered_json json = nlohmann::ordered_json::object();
+    if (!metadata.empty()) json["__metadata__"] = metadata;
+    Header header;
+    for (const auto& [name, shape, type] : tensors) {
+        std::uint64_t length = c10::elementSize(type);
+        for (const auto size : shape) length *= static_cast<std::uint64_t>(size);
+        json[name] = {{"dtype", name_of(type)}, {"shape", shape}, {"data_offsets", {header.data, header.data + length}}};
+        header.data += length;
+    }
+    header.text = json.dump();
+    header.text.append((8 - header.text.size() % 8) % 8, ' ');
+    return header;
+}
+
+}  // namespace
+
+std::int64_t safetensors_size(const std::vector<TensorShape>& tensors, const std::map<std::string, std::string>& metadata) {
+    const Header header = make_header(tensors, metadata);
+    return static_cast<std::int64_t>(8 + header.text.size() + header.data);
+}
+
 void write_safetensors(const std::filesystem::path& file, const std::vector<std::pair<std::string, at::Tensor>>& tensors,
                        const std::map<std::string, std::string>& metadata) {
-    nlohmann::ordered_json header = nlohmann::ordered_json::object();
-    if (!metadata.empty()) header["__metadata__"] = metadata;
-    std::uint64_t place = 0;
-    for (const auto& [name, tensor] : tensors) {
-        const std::uint64_t length = static_cast<std::uint64_t>(tensor.numel()) * tensor.element_size();
-        header[name] = {
-            {"dtype", name_of(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}, {"data_offsets", {place, place + length}}};
-        place += length;
-    }
-    std::string text = header.dump();
-    text.append((8 - text.size() % 8) % 8, ' ');
+    std::vector<TensorShape> shapes;
+    for (const auto& [name, tensor] : tensors) shapes.push_back({name, tensor.sizes().vec(), tensor.scalar_type()});
+    const std::string text = make_header(shapes, metadata).text;
     write_atomically(file, [&](std::ostream& out) {
         const std::uint64_t length = text.size();
         out.write(reinterpret_cast<const char*>(&length), 8);

@@ -22,4 +22,12 @@ TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::stri
 void write_safetensors(const std::filesystem::path& file, const std::vector<std::pair<std::string, at::Tensor>>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
+// The size in bytes of the file that write_safetensors() makes of tensors of these names, shapes and types.
+struct TensorShape {
+    std::string name;
+    std::vector<std::int64_t> shape;
+    at::ScalarType type = at::kFloat;
+};
+std::int64_t safetensors_size(const std::vector<TensorShape>& tensors, const std::map<std::string, std::string>& metadata = {});
+
 }  // namespace permille

@@ -164,6 +164,20 @@ TEST_CASE("budget solves or says why not", "[cli]") {
         if (answer.at("solved").is_null()) CHECK_FALSE(answer.at("reason").get<std::string>().empty());
     }
     CHECK(permille({"budget", "-m", kBase, "--method", "lora", "--budget", "2"}).code == 2);
+    const Ran units = permille({"budget", "-m", kBase, "--method", "lora", "--budget", "2k,9kB", "--at-most", "--json"});
+    INFO(units.err);
+    REQUIRE(units.code == 0);
+    REQUIRE(units.json().size() == 2);
+    CHECK(units.json()[0].at("budget") == "at most 2k");
+    CHECK(units.json()[0].at("size_knob") == "rank");
+    CHECK(units.json()[0].at("trainable").get<int>() <= 2000);
+    CHECK(units.json()[0].at("trainable").get<int>() > 1000);
+    CHECK(units.json()[1].at("file_bytes").get<int>() <= 9000);
+    CHECK(units.json()[1].at("stored").get<int>() * 4 < units.json()[1].at("file_bytes").get<int>());
+    CHECK(permille({"budget", "-m", kBase, "--method", "lora", "--budget", "2k"}).out.find("rank=") != std::string::npos);
+    const Ran tiny = permille({"budget", "-m", kBase, "--method", "lora", "--budget", "100B"});
+    CHECK(tiny.code == 0);
+    CHECK(tiny.out.find("LoRA's file reaches") != std::string::npos);
     CHECK(permille({"budget", "-m", kBase, "--method", "lora", "--set", "rnak=2"}).err.find("'rank'") != std::string::npos);
 }
 

@@ -110,8 +110,8 @@ private Q_SLOTS:
 
     void listsAreCheckedItemByItem() {
         ui::ListEdit edit([](const std::string& item) { parse_budget(item, "budgets"); });
-        edit.setText(u"0.5%, 2 %,, 5‰"_s);
-        QCOMPARE(edit.items().size(), std::size_t{3});
+        edit.setText(u"0.5%, 2 %,, 5‰, 300k, at most 2MB"_s);
+        QCOMPARE(edit.items().size(), std::size_t{5});
         QVERIFY(edit.problem().isEmpty());
         edit.setText(u"0.5%, 2"_s);
         QVERIFY(!edit.problem().isEmpty());

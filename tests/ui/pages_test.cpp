@@ -55,15 +55,15 @@ ui::DetailsPtr details_of(const std::filesystem::path& file, std::int64_t run) {
 BudgetAnswer fake_budget(const ui::BudgetQuestion& question) {
     BudgetAnswer answer;
     answer.method = question.method;
-    answer.requested = question.percent;
+    answer.budget = question.budget;
     answer.min_percent = 0.1;
     answer.max_percent = 50;
     answer.seconds_per_1000_updates = 100;
-    if (question.percent && *question.percent > 50) {
+    if (question.budget && question.budget->amount > 50) {
         answer.reason = "reaches 0.1% to 50% of this base";
         return answer;
     }
-    answer.percent_base = question.percent.value_or(1);
+    answer.percent_base = question.budget ? question.budget->amount : 1;
     answer.trainable = static_cast<std::int64_t>(answer.percent_base * 100);
     answer.solved = Json::object();
     return answer;
@@ -133,6 +133,28 @@ private Q_SLOTS:
         study.seeds = {1};
         page.form()->setStudy(study);
         QTRY_COMPARE(page.plan().runs.size(), expand(study).size());
+    }
+
+    void budgetsMayBeCountsAndFileSizes() {
+        const QTemporaryDir folder;
+        fill_store(in(folder, "a.db"));
+        ui::StudyPage page({"permille-small"}, fake_budget);
+        page.setSnapshot(snapshot_of(in(folder, "a.db")));
+        Study study = sample_study();
+        study.name = "counted";
+        study.methods = {{"lora"}};
+        study.budgets = {parse_budget("60k", ""), parse_budget("at most 500kB", "")};
+        page.form()->setStudy(study);
+        QCOMPARE(QString::fromStdString(study_to_yaml(page.form()->study())), QString::fromStdString(study_to_yaml(study)));
+        QTRY_VERIFY(page.settled());
+        QCOMPARE(page.plan().runs.size(), expand(study).size());
+        QCOMPARE(page.plan().questions.size(), std::size_t{2});
+        QCOMPARE(page.plan().uses, (std::vector<std::size_t>{2, 2}));  // each for two pairs
+        QCOMPARE(page.preview()->budgets().index(1, ui::BudgetModel::budget).data().toString(), u"at most 500kB"_s);
+        study.bases = {"somebody/not-here"};
+        page.form()->setStudy(study);
+        QTRY_VERIFY(page.plan().problems.join(u' ').contains(u"not-here"_s));
+        QVERIFY(page.plan().runs.empty());
     }
 
     void finishedRunsAreNotCountedAgain() {

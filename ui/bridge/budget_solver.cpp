@@ -9,7 +9,7 @@ namespace permille::ui {
 namespace {
 
 std::string key_of(const BudgetQuestion& question) {
-    return Json::array({question.base, question.method, question.settings, question.percent ? Json(*question.percent) : Json(),
+    return Json::array({question.base, question.method, question.settings, question.budget ? Json(format_budget(*question.budget)) : Json(),
                         TrainingSettings::fields().to_json(question.training), DeviceSettings::fields().to_json(question.device)})
         .dump();
 }
@@ -41,7 +41,7 @@ private:
         } catch (...) {
             reply.problem = problem_of(std::current_exception());
             reply.answer.method = question.method;
-            reply.answer.requested = question.percent;
+            reply.answer.budget = question.budget;
         }
         return reply;
     }
@@ -59,7 +59,7 @@ BudgetSolver::BudgetSolver(Solve solve, QObject* parent) : QObject(parent) {
             // While one fills in a form nothing is downloaded.
             if (must_download(q.base))
                 throw Error(ErrorKind::config, q.base, "is not on this machine yet", "download it on the page of bases");
-            return solve_budget(q.base, q.method, q.settings, q.percent, q.training, q.device);
+            return solve_budget(q.base, q.method, q.settings, q.budget, q.training, q.device);
         };
     worker_ = new Worker(this, std::move(solve));
     worker_->moveToThread(&thread_);

@@ -18,7 +18,7 @@ namespace permille::ui {
 struct BudgetQuestion {
     std::string base, method;
     Json settings = Json::object();
-    std::optional<double> percent;
+    std::optional<Budget> budget;
     TrainingSettings training;
     DeviceSettings device;
     // Whether the answer must be the same.

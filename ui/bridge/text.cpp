@@ -38,6 +38,11 @@ QString shown_percent(double percent) {
     return number + u"\u202f%"_s;
 }
 
+QString shown_budget(const Budget& budget) {
+    if (budget.unit == Budget::Unit::percent && !budget.at_most) return shown_percent(budget.amount);
+    return text(format_budget(budget));
+}
+
 QString shown_time(double unix_seconds) {
     if (unix_seconds <= 0) return {};
     return QDateTime::fromMSecsSinceEpoch(static_cast<qint64>(unix_seconds * 1000)).toString(u"yyyy-MM-dd HH:mm:ss"_s);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 
+#include "core/base/budget.h"
 #include "core/base/json.h"
 
 namespace permille::ui {
@@ -23,6 +24,8 @@ QString shown_bytes(std::int64_t bytes);
 QString shown_duration(double seconds);
 // "0.5 %", with as many digits as the size asks for.
 QString shown_percent(double percent);
+// "2 %", "at most 300k".
+QString shown_budget(const Budget& budget);
 // Local date and time; "" for 0.
 QString shown_time(double unix_seconds);
 // A value of a setting without quotes: 0.1, relu, true.

@@ -78,7 +78,7 @@ QVariant BudgetModel::data(const QModelIndex& index, int role) const {
                 case method:
                     return several_bases_ ? shown_method(row.question.method) + u" · "_s + text(row.question.base).section(u'/', -1)
                                           : shown_method(row.question.method);
-                case budget: return row.question.percent ? shown_percent(*row.question.percent) : u"–"_s;
+                case budget: return row.question.budget ? shown_budget(*row.question.budget) : u"–"_s;
                 case size:
                     if (row.status == Status::pending) return u"…"_s;
                     if (row.status == Status::failed) return tr("not known");

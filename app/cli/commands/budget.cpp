@@ -38,7 +38,7 @@ Json knobs_for(const MethodInfo& method, const Json& given, const std::vector<st
 
 std::string shown_size(const BudgetAnswer& answer) {
     if (!answer.solved) return "-";
-    const std::string& knob = find_method(answer.method, "").size_knob;
+    const std::string& knob = answer.size_knob;
     return knob.empty() || !answer.solved->contains(knob) ? "(fixed)" : knob + "=" + (*answer.solved)[knob].dump();
 }
 
@@ -48,15 +48,19 @@ Action make_budget(CLI::App& verb) {
     struct Options {
         std::string model, methods = "all", budgets;
         std::vector<std::string> knobs;
+        bool at_most = false;
         Json training = Json::object(), device = Json::object();
     };
     auto options = std::make_shared<Options>();
     verb.add_option("--model,-m", options->model, "a model folder (config.json is enough), the name of a bundled base, or a hub name")
         ->required();
     verb.add_option("--method", options->methods, "method ids, separated by commas, or all")->type_name("X[,Y...]")->capture_default_str();
-    verb.add_option("--budget,-b", options->budgets,
-                    "shares of the base's parameters, such as 0.5%,2% or 5‰; without it the default sizes are counted")
+    verb.add_option(
+            "--budget,-b", options->budgets,
+            "shares of the base's parameters (0.5%,5‰), numbers of them (300k,1.2M) or sizes of the adapter file (2MB,500kB); without "
+            "it the default sizes are counted")
         ->type_name("P[,Q...]");
+    verb.add_flag("--at-most", options->at_most, "never exceed a budget; without it the nearest size is taken");
     verb.add_option("--set", options->knobs, "a knob of the method, knob=value; may be given several times")->type_name("KNOB=VALUE");
     add_field_options(verb, TrainingSettings::fields().list(), options->training, "Training (for the estimates)");
     add_device_options(verb, options->device);
@@ -66,8 +70,11 @@ Action make_budget(CLI::App& verb) {
             methods.clear();
             for (const auto& method : method_catalog()) methods.push_back(method.id);
         }
-        std::vector<std::optional<double>> budgets;
-        for (const double percent : parse_budgets(options->budgets, "--budget")) budgets.emplace_back(percent);
+        std::vector<std::optional<Budget>> budgets;
+        for (Budget budget : parse_budgets(options->budgets, "--budget")) {
+            budget.at_most = budget.at_most || options->at_most;
+            budgets.emplace_back(budget);
+        }
         if (budgets.empty()) budgets.emplace_back();
         const Json knobs = parse_assignments(options->knobs, "--set");
         const auto training = TrainingSettings::fields().parse(options->training, "");
@@ -79,7 +86,7 @@ Action make_budget(CLI::App& verb) {
         for (const auto& id : methods) {
             const MethodInfo& method = find_method(id, "--method");
             const Json own = knobs_for(method, knobs, methods);
-            for (const auto& percent : budgets) answers.push_back(solve_budget(options->model, method.id, own, percent, training, device));
+            for (const auto& budget : budgets) answers.push_back(solve_budget(options->model, method.id, own, budget, training, device));
         }
         if (console.json()) {
             Json document = Json::array();
@@ -87,12 +94,14 @@ Action make_budget(CLI::App& verb) {
             console.print(document);
             return kDone;
         }
-        std::vector<std::vector<std::string>> rows = {
-            {"method", "asked", "size", "trainable", "% of base", "reachable %", "memory", "time / 1,000 updates", ""}};
+        std::vector<std::vector<std::string>> rows = {{"method", "asked", "size", "trainable", "% of base", "stored", "train-only", "file",
+                                                       "reachable %", "memory", "time / 1,000 updates", ""}};
         for (const auto& answer : answers) {
             const bool solved = answer.solved.has_value();
-            rows.push_back({answer.method, answer.requested ? format_budget(*answer.requested) : "-", shown_size(answer),
+            rows.push_back({answer.method, answer.budget ? format_budget(*answer.budget) : "-", shown_size(answer),
                             solved ? shown_count(answer.trainable) : "-", solved ? shown_number(answer.percent_base, 3) : "-",
+                            solved ? shown_count(answer.stored) : "-", solved ? shown_count(answer.train_only) : "-",
+                            solved ? shown_bytes(answer.file_bytes) : "-",
                             answer.min_percent && answer.max_percent
                                 ? shown_number(*answer.min_percent, 3) + " to " + shown_number(*answer.max_percent, 3)
                                 : "-",

@@ -1,5 +1,7 @@
 #include "core/jobs/study.h"
 
+#include <set>
+
 #include "core/base/files.h"
 #include "tests/support/test.h"
 
@@ -65,7 +67,7 @@ void require_mistake(const std::string& yaml, const std::string& place, const st
 std::vector<std::string> described(const std::vector<RunSpec>& runs) {
     std::vector<std::string> lines;
     for (const auto& run : runs)
-        lines.push_back(run.pair() + " " + run.method + (run.budget_percent ? " " + format_budget(*run.budget_percent) : "") + " n" +
+        lines.push_back(run.pair() + " " + run.method + (run.budget() ? " " + format_budget(*run.budget()) : "") + " n" +
                         std::to_string(run.train_sentences) + " s" + std::to_string(run.seed));
     return lines;
 }
@@ -92,9 +94,9 @@ TEST_CASE("a study is read from YAML", "[jobs]") {
     REQUIRE(study.methods.size() == 4);
     REQUIRE(study.methods[0] == StudyMethod{"full"});
     REQUIRE(study.methods[1].settings.dump() == R"({"activation":"gelu"})");
-    REQUIRE(study.methods[1].budgets == std::vector<double>{2});
+    REQUIRE(study.methods[1].budgets == std::vector<Budget>{2});
     REQUIRE(study.methods[3].settings.dump() == R"({"alpha":16.0})");
-    REQUIRE(study.budgets == std::vector<double>{0.5, 2, 0.7});
+    REQUIRE(study.budgets == std::vector<Budget>{0.5, 2, 0.7});
     REQUIRE(study.data_sizes == std::vector<std::int64_t>{20000, 0});
     REQUIRE(study.seeds == std::vector<std::int64_t>{1, 2});
     REQUIRE(study.include_untouched);
@@ -265,18 +267,6 @@ TEST_CASE("a study put together by hand is checked the same way", "[jobs]") {
     require_error([&] { expand(study); }, ErrorKind::config, {"methods", "empty"});
 }
 
-TEST_CASE("budgets are read and written with their unit", "[jobs]") {
-    REQUIRE(parse_budget("2%", "here") == 2);
-    REQUIRE(parse_budget(" 0.5 % ", "here") == 0.5);
-    REQUIRE(parse_budget("5‰", "here") == 0.5);
-    REQUIRE(parse_budget("0.7‰", "here") == parse_budget("0.07%", "here"));
-    REQUIRE(parse_budget("1e-3%", "here") == 0.001);
-    REQUIRE(format_budget(2) == "2%");
-    REQUIRE(format_budget(0.07) == "0.07%");
-    for (const char* wrong : {"", "%", "2", "2 percent", "-1%", "nan%", "inf%", "1e9%", "1,5%"})
-        require_error([&] { parse_budget(wrong, "here"); }, ErrorKind::config, {"here"});
-}
-
 TEST_CASE("a run's key is stable and depends on the experiment alone", "[jobs]") {
     RunSpec spec;
     spec.study = "a";
@@ -296,12 +286,14 @@ TEST_CASE("a run's key is stable and depends on the experiment alone", "[jobs]")
     same.method_settings = Json{{"alpha", 16.0}, {"rank", 8}};
     same.decoding.batch_tokens = 1;
     same.training.checkpoint_every = 1;
+    same.training.gradient_checkpointing = true;
     REQUIRE(same.key() == key);
 
     RunSpec other = spec;
     SECTION("seed") { other.seed = 2; }
     SECTION("budget") { other.budget_percent = 2; }
     SECTION("learning rate") { other.training.learning_rate = 1e-3; }
+    SECTION("never more than the budget") { other.budget_at_most = true; }
     SECTION("beam") { other.decoding.beam_size = 1; }
     SECTION("knob") { other.method_settings["rank"] = 9; }
     SECTION("direction") { std::swap(other.source_language, other.target_language); }
@@ -312,6 +304,26 @@ TEST_CASE("a run's key is stable and depends on the experiment alone", "[jobs]")
     other.training.updates = 5;
     other.seed = 9;
     REQUIRE(other.key() == spec.key());
+}
+
+TEST_CASE("every setting of training that changes the result changes the key", "[jobs]") {
+    RunSpec spec;
+    spec.method = "lora";
+    std::set<std::string> keys = {spec.key()};
+    for (const Field& field : TrainingSettings::fields().list()) {
+        RunSpec other = spec;
+        const Json value = field.type == FieldType::boolean  ? Json(true)
+                           : field.type == FieldType::choice ? Json(field.choices.back())
+                           : field.type == FieldType::text   ? Json("some-model")
+                           : field.max == 10.0               ? Json(2)
+                           : field.max && *field.max <= 1.0  ? Json(0.25)
+                                                             : Json(3);
+        TrainingSettings::fields().apply(other.training, Json{{field.name, value}}, "test");
+        INFO(field.name);
+        if (field.name == "checkpoint_every" || field.name == "gradient_checkpointing") CHECK(other.key() == spec.key());
+        else CHECK(keys.insert(other.key()).second);
+        CHECK(RunSpec::from_json(other.to_json(), "database").key() == other.key());
+    }
 }
 
 TEST_CASE("a spec that is not one is refused", "[jobs]") {

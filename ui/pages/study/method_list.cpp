@@ -44,7 +44,7 @@ public:
         if (!info.size_knob.empty()) {
             form_->setOptional(info.size_knob, QObject::tr("from the budget"));
             budgets_->setPlaceholderText(QObject::tr("those of the study"));
-            budgets_->setToolTip(QObject::tr("Budgets for this method instead of the study's, for example 0.5%, 2%"));
+            budgets_->setToolTip(QObject::tr("Budgets for this method instead of the study's, for example 0.5%, 300k, at most 2MB"));
             budgets_->setAccessibleName(QObject::tr("Budgets for this method"));
             form_->setFirstRow(QObject::tr("Budgets"), budgets_);
         } else {
@@ -85,7 +85,7 @@ public:
         if (other_training_.contains(kLearningRate)) values[kLearningRate] = other_training_[kLearningRate];
         form_->setValues(values);
         QStringList budgets;
-        for (const double budget : method.budgets) budgets << text(format_budget(budget));
+        for (const Budget& budget : method.budgets) budgets << text(format_budget(budget));
         budgets_->setText(budgets.join(u", "_s));
         other_training_.erase(kLearningRate);
         // Set in the study file; shown so that nothing acts unseen.

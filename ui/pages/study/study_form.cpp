@@ -147,8 +147,10 @@ QWidget* StudyForm::makeGrid() {
     auto* form = new QFormLayout(widget);
     form->setContentsMargins(0, 0, 0, 0);
     form->setLabelAlignment(Qt::AlignLeft | Qt::AlignVCenter);
-    budgets_->setPlaceholderText(tr("0.5%, 2%, 5‰"));
-    budgets_->setToolTip(tr("Trainable parameters as a share of the base's, with % or ‰, for every method whose size can be chosen"));
+    budgets_->setPlaceholderText(tr("0.5%, 5‰, 300k, at most 2MB"));
+    budgets_->setToolTip(
+        tr("For every method whose size can be chosen: trainable parameters as a share of the base's (2%, 5‰) or as a number (300k, 1.2M), "
+           "or the size of the adapter file (2MB, 500kB)"));
     data_sizes_->setToolTip(tr("Training sentences; “all” takes the whole training split"));
     seeds_->setToolTip(tr("Every combination is repeated with each seed"));
     jobs_->setRange(1, 256);
@@ -306,7 +308,7 @@ void StudyForm::setStudy(const Study& study) {
     for (const auto& base : study.bases) addBase(base);
     choosePairs(study.pairs);
     methods_->setMethods(study.methods);
-    budgets_->setText(joined(study.budgets, [](double budget) { return text(format_budget(budget)); }));
+    budgets_->setText(joined(study.budgets, [](const Budget& budget) { return text(format_budget(budget)); }));
     data_sizes_->setText(joined(study.data_sizes, [](std::int64_t size) { return size == 0 ? u"all"_s : QString::number(size); }));
     seeds_->setText(joined(study.seeds, [](std::int64_t seed) { return QString::number(seed); }));
     untouched_->setChecked(study.include_untouched);

@@ -4,7 +4,9 @@
 #include <map>
 #include <set>
 
+#include "core/jobs/budget.h"
 #include "core/jobs/catalog.h"
+#include "core/jobs/model_job.h"
 #include "ui/bridge/text.h"
 
 namespace permille::ui {
@@ -53,6 +55,13 @@ void add_warnings(StudyPlan& plan, const Study& study, const StoreSnapshot& stor
 
 StudyPlan plan_study(const Study& study, const StoreSnapshot& store, const std::vector<std::string>& bases) {
     StudyPlan plan;
+    // Counts and file sizes need the base's config.json; while one fills in a form nothing is downloaded for it.
+    const BudgetShare share = [](const Budget& budget, const std::string& base, const std::string& method, const Json& settings) {
+        if (budget.unit != Budget::Unit::percent && must_download(base))
+            throw Error(ErrorKind::config, base, "is not on this machine yet, and the budget " + format_budget(budget) + " depends on it",
+                        "download it on the page of bases");
+        return budget_percent(budget, base, method, settings);
+    };
     plan.problems = missing_parts(study);
     for (const auto& pair : study.pairs)
         if (!corpus_of(store, pair.corpus))
@@ -61,11 +70,14 @@ StudyPlan plan_study(const Study& study, const StoreSnapshot& store, const std::
     if (plan.problems.isEmpty()) {
         try {
             validate_study(study);
-            plan.runs = expand(study, [&](const std::string& name) -> std::pair<std::string, std::string> {
-                const CorpusRow* corpus = corpus_of(store, name);
-                if (!corpus) return {};
-                return {corpus->source_language, corpus->target_language};
-            });
+            plan.runs = expand(
+                study,
+                [&](const std::string& name) -> std::pair<std::string, std::string> {
+                    const CorpusRow* corpus = corpus_of(store, name);
+                    if (!corpus) return {};
+                    return {corpus->source_language, corpus->target_language};
+                },
+                share);
         } catch (...) {
             plan.problems << problem_of(std::current_exception()).message();
         }
@@ -78,8 +90,13 @@ StudyPlan plan_study(const Study& study, const StoreSnapshot& store, const std::
 
     // Every method on every base, also before pairs are chosen: how big things get does not depend on the language.
     std::map<std::string, std::size_t> question_of;
-    const auto key_of = [](const std::string& base, const std::string& method, const Json& settings, const std::optional<double>& percent) {
-        return Json::array({base, method, settings, percent ? Json(*percent) : Json()}).dump();
+    const auto key_of = [](const std::string& base, const std::string& method, const Json& settings, const std::optional<Budget>& budget) {
+        return Json::array({base, method, settings, budget ? Json(format_budget(*budget)) : Json()}).dump();
+    };
+    // As the runs have it, in percent.
+    const auto of_run = [&](const std::string& base, const StudyMethod& method, std::optional<Budget> budget) {
+        if (!budget || plan.runs.empty()) return budget;
+        return std::optional(Budget(share(*budget, base, method.id, method.settings), Budget::Unit::percent, budget->at_most));
     };
     for (const auto& base : study.bases)
         for (const auto& method : study.methods) {
@@ -87,9 +104,9 @@ StudyPlan plan_study(const Study& study, const StoreSnapshot& store, const std::
             const auto info = std::find_if(catalog.begin(), catalog.end(), [&](const MethodInfo& entry) { return entry.id == method.id; });
             if (info == catalog.end()) continue;
             const bool sized = !info->size_knob.empty() && !method.settings.contains(info->size_knob);
-            std::vector<std::optional<double>> budgets;
+            std::vector<std::optional<Budget>> budgets;
             if (sized)
-                for (const double budget : method.budgets.empty() ? study.budgets : method.budgets) budgets.emplace_back(budget);
+                for (const Budget& budget : method.budgets.empty() ? study.budgets : method.budgets) budgets.emplace_back(budget);
             else budgets.emplace_back(std::nullopt);
             TrainingSettings training = study.training;
             try {
@@ -98,7 +115,9 @@ StudyPlan plan_study(const Study& study, const StoreSnapshot& store, const std::
                 // validate_study() has told about it.
             }
             for (const auto& budget : budgets) {
-                if (!question_of.try_emplace(key_of(base, method.id, method.settings, budget), plan.questions.size()).second) continue;
+                if (!question_of.try_emplace(key_of(base, method.id, method.settings, of_run(base, method, budget)), plan.questions.size())
+                         .second)
+                    continue;
                 plan.questions.push_back({base, method.id, method.settings, budget, training, study.device});
             }
         }
@@ -107,7 +126,7 @@ StudyPlan plan_study(const Study& study, const StoreSnapshot& store, const std::
         const auto state = known.find(run.key());
         if (state != known.end()) ++(state->second == RunState::finished ? plan.finished : plan.started);
         if (state != known.end() && state->second == RunState::finished) continue;
-        const auto question = question_of.find(key_of(run.base, run.method, run.method_settings, run.budget_percent));
+        const auto question = question_of.find(key_of(run.base, run.method, run.method_settings, run.budget()));
         if (question != question_of.end()) ++plan.uses[question->second];
     }
     return plan;
