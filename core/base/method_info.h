@@ -19,8 +19,9 @@ struct MethodInfo {
     bool mergeable = false;
     bool identity_at_start = false;
     double default_learning_rate = 0;
-    std::string equation;  // what it computes, in plain text, with the shapes of what is trained
-    std::string advice;    // when to use it
+    std::string default_optimiser = "adamw";  // adafactor where the paper's recipe has it
+    std::string equation;                     // what it computes, in plain text, with the shapes of what is trained
+    std::string advice;                       // when to use it
 };
 
 }  // namespace permille

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/nn/matmul.h"
+#include "core/nn/recompute.h"
 
 namespace permille {
 
@@ -134,7 +135,7 @@ at::Tensor Seq2Seq::embed_tokens(const Forward& forward, const Stack& stack, con
     const std::int64_t untaught = architecture_.pad_id < table.size(0) ? architecture_.pad_id : -1;
     at::Tensor x = at::embedding(table, ids, untaught).to(at::kFloat);
     if (architecture_.scale_embedding) x = x * std::sqrt(static_cast<double>(architecture_.d_model));
-    return forward.has_output(stack.embedding_tokens) ? forward.through(stack.embedding_tokens, x, {{}, {}, nullptr, positions}) : x;
+    return forward.has_output(stack.embedding_tokens) ? forward.through(stack.embedding_tokens, x, {{}, {}, nullptr, positions, ids}) : x;
 }
 
 std::int64_t Seq2Seq::shift(const Forward& forward, const Stack& stack) const {
@@ -160,7 +161,7 @@ at::Tensor Seq2Seq::residual(const Forward& forward, const at::Tensor& x, const 
     at::Tensor sum;
     if (forward.has_output(output_site)) {
         rows = dropout(rows, forward.dropout, forward.streams);
-        sum = x + forward.through(output_site, rows, {input, x, &norm, {}});
+        sum = x + forward.through(output_site, rows, {input, x, &norm, {}, {}});
     } else {
         sum = add_dropout(x, rows, forward.dropout, forward.streams);
     }
@@ -201,10 +202,12 @@ Encoded Seq2Seq::encode(const Forward& forward, const TokenRows& source) const {
         if (prompt && i > 0)
             if (const at::Tensor states = prompt->states(forward, static_cast<std::int64_t>(i)); states.defined())
                 x = replaced(x, states, prompted);
-        x = residual(forward, x, layer.self_norm, layer.self_output,
-                     [&](const at::Tensor& h) { return layer.self_attn(forward, h, rows, h, rows, false); });
-        x = residual(forward, x, layer.ffn_norm, layer.ffn_output, [&](const at::Tensor& h) { return layer.ffn(forward, h); });
-        x = forward.through(layer.layer_output, x);
+        x = run_layer(forward, {x}, [this, &layer, rows](const Forward& now, const std::vector<at::Tensor>& inputs) {
+            at::Tensor y = residual(now, inputs[0], layer.self_norm, layer.self_output,
+                                    [&](const at::Tensor& h) { return layer.self_attn(now, h, rows, h, rows, false); });
+            y = residual(now, y, layer.ffn_norm, layer.ffn_output, [&](const at::Tensor& h) { return layer.ffn(now, h); });
+            return now.through(layer.layer_output, y);
+        });
     }
     encoded.states = architecture_.pre_norm ? encoder_.final_norm(forward, x) : x;
     return encoded;
@@ -224,7 +227,7 @@ at::Tensor Seq2Seq::decode(const Forward& forward, const Encoded& encoded, const
         x = with_prompt(x, prompt->embeddings(forward), prompted);
     }
     const TokenRows& tokens = prompt ? prompted.tokens : target;
-    const Rows& rows = tokens.rows;
+    const Rows &rows = tokens.rows, &sources = encoded.tokens.rows;
     const std::int64_t before = shift(forward, decoder_), extra = before + (prompt ? prompt->front() : 0);
     if (extra > 0) check_length(before + rows.longest, extra);
     forward.source_ids = encoded.tokens.ids;
@@ -235,13 +238,19 @@ at::Tensor Seq2Seq::decode(const Forward& forward, const Encoded& encoded, const
         if (prompt && i > 0)
             if (const at::Tensor states = prompt->states(forward, static_cast<std::int64_t>(i)); states.defined())
                 x = replaced(x, states, prompted);
-        x = residual(forward, x, layer.self_norm, layer.self_output,
-                     [&](const at::Tensor& h) { return layer.self_attn(forward, h, rows, h, rows, true); });
-        x = residual(forward, x, layer.cross_norm, layer.cross_output, [&](const at::Tensor& h) {
-            return layer.cross_attn(forward, h, rows, memory_of(forward, layer, encoded.states, memory), encoded.tokens.rows, false);
+        // A view of its own, so that the gradients of a layer's keys and values are added before those of other layers, here as when the
+        // layer is computed again.
+        std::vector<at::Tensor> inputs = {x, memory.view(memory.sizes())};
+        if (forward.has_output(layer.memory)) inputs.push_back(encoded.states.view(encoded.states.sizes()));
+        x = run_layer(forward, inputs, [this, &layer, rows, sources](const Forward& now, const std::vector<at::Tensor>& given) {
+            at::Tensor y = residual(now, given[0], layer.self_norm, layer.self_output,
+                                    [&](const at::Tensor& h) { return layer.self_attn(now, h, rows, h, rows, true); });
+            y = residual(now, y, layer.cross_norm, layer.cross_output, [&](const at::Tensor& h) {
+                return layer.cross_attn(now, h, rows, memory_of(now, layer, given.back(), given[1]), sources, false);
+            });
+            y = residual(now, y, layer.ffn_norm, layer.ffn_output, [&](const at::Tensor& h) { return layer.ffn(now, h); });
+            return now.through(layer.layer_output, y);
         });
-        x = residual(forward, x, layer.ffn_norm, layer.ffn_output, [&](const at::Tensor& h) { return layer.ffn(forward, h); });
-        x = forward.through(layer.layer_output, x);
     }
     if (architecture_.pre_norm) x = decoder_.final_norm(forward, x);
     return prompt ? x.index_select(0, prompted.real_rows) : x;

@@ -18,6 +18,8 @@ struct Forward {
     bool eager_attention = false;                                       // the plain softmax path, kept for tests
     double dropout = 0, attention_dropout = 0, activation_dropout = 0;  // 0 unless training
     mutable DropoutStreams streams;
+    // Gradient checkpointing (core/nn/recompute.h): the trained tensors; empty: off.
+    std::vector<at::Tensor> recompute;
 
     // The ids of the rows that pass through the encoder and the decoder, for modules that treat tokens differently; virtual ones are -1.
     mutable at::Tensor source_ids, target_ids;

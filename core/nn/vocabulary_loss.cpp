@@ -19,10 +19,17 @@ std::int64_t block_rows(const at::Tensor& weight, bool weight_trains = false) {
     return std::clamp<std::int64_t>(logits / weight.size(0), 64, 2048);
 }
 
+at::Tensor teacher_logits(const Distillation& teacher, std::int64_t from, std::int64_t size) {
+    at::Tensor logits =
+        product_transposed(teacher.hidden.narrow(0, from, size).to(teacher.weight.scalar_type()), teacher.weight).to(at::kFloat);
+    return teacher.bias.defined() ? logits.add_(teacher.bias) : logits;
+}
+
 struct Loss : torch::autograd::Function<Loss> {
     static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden,
                                                   const at::Tensor& weight, const std::optional<at::Tensor>& bias, const at::Tensor& labels,
-                                                  double epsilon, bool fairseq, bool hidden_trains, bool weight_trains) {
+                                                  double epsilon, bool fairseq, bool hidden_trains, bool weight_trains,
+                                                  const Distillation* teacher) {
         const std::int64_t count = hidden.size(0), vocabulary = weight.size(0);
         const double other = fairseq ? epsilon / static_cast<double>(vocabulary - 1) : epsilon / static_cast<double>(vocabulary);
         const double own = fairseq ? 1.0 - epsilon - other : 1.0 - epsilon;
@@ -41,10 +48,20 @@ struct Loss : torch::autograd::Function<Loss> {
             const at::Tensor chosen = log_p.gather(1, block_labels);
             const at::Tensor chosen_sum = chosen.sum(at::kDouble);
             likelihood += chosen_sum;
+            const double share = teacher ? teacher->share : 0.0;
             if (epsilon > 0) {
-                smoothed -= own * chosen_sum + other * log_p.sum(at::kDouble);
+                smoothed -= (1.0 - share) * (own * chosen_sum + other * log_p.sum(at::kDouble));
             } else {
-                smoothed -= chosen_sum;
+                smoothed -= (1.0 - share) * chosen_sum;
+            }
+            at::Tensor student_p, teacher_p;  // at the temperature
+            if (share > 0) {
+                const double t = teacher->temperature;
+                const at::Tensor expected = at::log_softmax(teacher_logits(*teacher, from, size).div_(t), 1);
+                const at::Tensor found = at::log_softmax(logits / t, 1);
+                teacher_p = expected.exp();
+                smoothed += share * t * t * (expected - found).mul_(teacher_p).sum(at::kDouble);
+                student_p = found.exp();
             }
             if (!hidden_trains && !weight_trains) continue;
             // d loss / d logits = (sum of target weights) * p - target, with target = other everywhere and own more at the label.
@@ -53,6 +70,7 @@ struct Loss : torch::autograd::Function<Loss> {
             if (mass != 1.0) gradient.mul_(mass);
             if (epsilon > 0) gradient.sub_(other);
             gradient.scatter_add_(1, block_labels, at::full({size, 1}, -own, gradient.options()));
+            if (share > 0) gradient.mul_(1.0 - share).add_(student_p.sub_(teacher_p), share * teacher->temperature);
             const at::Tensor typed = gradient.to(x.scalar_type());
             if (hidden_trains) to_hidden.narrow(0, from, size).copy_(product_transposed(typed, weight.t()));
             if (!weight_trains) continue;
@@ -75,18 +93,18 @@ struct Loss : torch::autograd::Function<Loss> {
         at::Tensor to_hidden, to_weight;
         if (saved[0].defined()) to_hidden = saved[0].to(hidden_type).mul(factor.to(hidden_type));
         if (saved[1].defined()) to_weight = (saved[1] * factor).to(weight_type);
-        return {to_hidden, to_weight, {}, {}, {}, {}, {}, {}};
+        return {to_hidden, to_weight, {}, {}, {}, {}, {}, {}, {}};
     }
 };
 
 }  // namespace
 
 LossSums vocabulary_loss(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& labels,
-                         double epsilon, Smoothing smoothing) {
+                         double epsilon, Smoothing smoothing, const Distillation* teacher) {
     const bool recording = at::GradMode::is_enabled();
     const auto outputs =
         Loss::apply(hidden, weight, bias.defined() ? std::optional(bias) : std::nullopt, labels, epsilon, smoothing == Smoothing::fairseq,
-                    recording && hidden.requires_grad(), recording && weight.requires_grad());
+                    recording && hidden.requires_grad(), recording && weight.requires_grad(), teacher);
     return {outputs[0], outputs[1].item<double>()};
 }
 

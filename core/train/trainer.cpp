@@ -16,14 +16,15 @@
 
 namespace permille {
 
-double schedule_factor(const std::string& schedule, std::int64_t update, std::int64_t warmup, std::int64_t total) {
+double schedule_factor(const std::string& schedule, std::int64_t update, std::int64_t warmup, std::int64_t total, double power) {
     const auto u = static_cast<double>(update), w = static_cast<double>(std::max<std::int64_t>(warmup, 1)), n = static_cast<double>(total);
     if (update < warmup) return u / w;
     if (schedule == "constant") return 1.0;
     if (schedule == "inverse_sqrt") return std::sqrt(w / std::max(u, w));
     const double past = n > w ? std::min(1.0, (u - w) / (n - w)) : 1.0;
     if (schedule == "cosine") return 0.5 * (1.0 + std::cos(std::numbers::pi * past));
-    return std::max(1.0 - past, 1.0 / n);  // linear; the last update still moves
+    const double left = std::max(1.0 - past, 1.0 / n);  // the last update still moves
+    return schedule == "polynomial" ? std::pow(left, power) : left;
 }
 
 TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, const Architecture& architecture,
@@ -71,18 +72,15 @@ Trainer::Trainer(const Seq2Seq& base, Attached& attached, const std::vector<Toke
       hooks_(std::move(hooks)),
       batches_(train, settings.batch_tokens, seed, std::move(sampler)) {
     if (!checkpoint_.empty()) text_hash_ = text_hash();
-    for (std::size_t i = 0; i < attached_.values.size(); ++i) {  // undefined: of a value that no gradient moves
-        const at::Tensor& value = attached_.values[i];
-        const bool trained = attached_.specs[i].role == TensorRole::trained;
-        first_moments_.push_back(trained ? at::zeros_like(value, at::TensorOptions().requires_grad(false)) : at::Tensor());
-        second_moments_.push_back(trained ? at::zeros_like(value, at::TensorOptions().requires_grad(false)) : at::Tensor());
-        step_counts_.push_back(at::zeros({}, at::TensorOptions(at::kFloat).device(value.device())));
-    }
+    optimiser_ = make_optimiser(attached_, settings_);
+    if (settings_.average_decay > 0)
+        for (std::size_t i = 0; i < attached_.values.size(); ++i)
+            average_.push_back(attached_.specs[i].role == TensorRole::trained ? attached_.values[i].detach().clone() : at::Tensor());
 }
 
 std::string Trainer::identity() const {
-    std::string text = attached_.method->info().id + attached_.settings.dump() + TrainingSettings::fields().to_json(settings_).dump() +
-                       std::to_string(seed_) + "/" + std::to_string(train_.size()) + "/" + std::to_string(learning_rate_);
+    std::string text = attached_.method->info().id + attached_.settings.dump() + settings_.identity().dump() + std::to_string(seed_) + "/" +
+                       std::to_string(train_.size()) + "/" + std::to_string(learning_rate_);
     return sha256(text);
 }
 
@@ -103,23 +101,15 @@ void Trainer::save_checkpoint() const {
     for (std::size_t i = 0; i < attached_.values.size(); ++i) {
         const std::string name = std::to_string(i);
         tensors.emplace_back("value." + name, attached_.values[i]);
-        if (first_moments_[i].defined()) {
-            tensors.emplace_back("first." + name, first_moments_[i]);
-            tensors.emplace_back("second." + name, second_moments_[i]);
-        }
+        if (!average_.empty() && average_[i].defined()) tensors.emplace_back("average." + name, average_[i]);
         if (!best_values_.empty()) tensors.emplace_back("best." + name, best_values_[i]);
     }
-    Json state = {{"update", update_},
-                  {"position", batches_.position()},
-                  {"best_update", best_update_},
-                  {"without_improvement", without_improvement_},
-                  {"skipped", skipped_},
-                  {"validated", validated_},
-                  {"tokens", tokens_},
-                  {"last_loss", std::isfinite(last_loss_) ? last_loss_ : 0.0},
-                  {"seconds", seconds_},
-                  {"loss_scale", loss_scale_},
-                  {"adam_steps", step_counts_.empty() ? 0.0 : step_counts_[0].item<double>()}};
+    tensors.insert(tensors.end(), optimiser_->state().begin(), optimiser_->state().end());
+    Json state = {{"update", update_},           {"position", batches_.position()},
+                  {"best_update", best_update_}, {"without_improvement", without_improvement_},
+                  {"skipped", skipped_},         {"validated", validated_},
+                  {"tokens", tokens_},           {"last_loss", std::isfinite(last_loss_) ? last_loss_ : 0.0},
+                  {"seconds", seconds_},         {"loss_scale", loss_scale_}};
     if (best_loss_ && std::isfinite(*best_loss_)) state["best_loss"] = *best_loss_;
     if (best_bleu_) state["best_bleu"] = *best_bleu_;
     write_safetensors(checkpoint_, tensors,
@@ -129,7 +119,7 @@ void Trainer::save_checkpoint() const {
 bool Trainer::resume() {
     if (checkpoint_.empty() || !std::filesystem::exists(checkpoint_)) return false;
     std::map<std::string, std::string> metadata;
-    const TensorMap tensors = read_safetensors(checkpoint_, &metadata);
+    TensorMap tensors = read_safetensors(checkpoint_, &metadata);
     if (metadata["identity"] != identity() || (metadata.count("text") && metadata["text"] != text_hash_))
         throw Error(ErrorKind::file, checkpoint_.string(), "is the checkpoint of a run with other settings or data",
                     "start without --resume, or remove the file");
@@ -145,12 +135,11 @@ bool Trainer::resume() {
             return found->second;
         };
         attached_.values[i].copy_(take("value"));
-        if (first_moments_[i].defined()) {
-            first_moments_[i].copy_(take("first"));
-            second_moments_[i].copy_(take("second"));
-        }
-        step_counts_[i].fill_(state["adam_steps"].get<double>());
+        if (!average_.empty() && average_[i].defined()) average_[i].copy_(take("average"));
+        // The first version kept one count of steps for all values.
+        if (state.contains("adam_steps")) tensors["steps." + name] = at::full({}, state["adam_steps"].get<double>(), at::kFloat);
     }
+    optimiser_->load(tensors, checkpoint_.string());
     best_values_.clear();
     if (tensors.count("best.0"))
         for (std::size_t i = 0; i < attached_.values.size(); ++i)
@@ -181,6 +170,7 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
     }
     for (const BatchPlan& plan : plans)
         for (const auto index : plan) sums.labels += static_cast<std::int64_t>(train_[index].labels.size());
+    const Smoothing smoothing = settings_.smoothing_convention == "fairseq" ? Smoothing::fairseq : Smoothing::torch;
     std::uint64_t part = 0;
     for (const BatchPlan& plan : plans) {
         const TensorBatch batch = collate(train_, plan, base_.architecture(), base_.device());
@@ -189,11 +179,15 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
             at::Generator generator = at::globalContext().defaultGenerator(base_.device());
             generator.set_current_seed(masks);
         }
-        const Forward forward = base_.training(*attached_.attachment, settings_.dropout, masks);
+        Forward forward = base_.training(*attached_.attachment, settings_.dropout, masks);
+        if (settings_.gradient_checkpointing)
+            for (const at::Tensor& value : attached_.values)
+                if (value.requires_grad()) forward.recompute.push_back(value);
         const Encoded encoded = base_.encode(forward, batch.source);
         const at::Tensor states = base_.decode(forward, encoded, batch.target);
-        const LossSums loss =
-            vocabulary_loss(states, base_.output_weight(forward), base_.logits_bias(), batch.labels, settings_.label_smoothing);
+        const Distillation teaching = taught(batch, update);
+        const LossSums loss = vocabulary_loss(states, base_.output_weight(forward), base_.logits_bias(), batch.labels,
+                                              settings_.label_smoothing, smoothing, teaching.share > 0 ? &teaching : nullptr);
         double scale = 1.0 / static_cast<double>(sums.labels);
         if (base_.compute() == at::kHalf) scale *= loss_scale_;
         torch::autograd::backward({loss.loss * scale}, {});
@@ -206,25 +200,44 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
     return sums;
 }
 
-void Trainer::step(double rate) {
-    struct Group {  // of one learning rate
-        std::vector<at::Tensor> values, gradients, first, second, counts;
-    };
-    std::map<double, Group> groups;
-    for (std::size_t i = 0; i < attached_.values.size(); ++i) {
-        const at::Tensor gradient = attached_.values[i].grad();
-        if (!gradient.defined()) continue;  // not reached by this batch
-        Group& group = groups[attached_.specs[i].rate];
-        group.values.push_back(attached_.values[i]);
-        group.gradients.push_back(gradient);
-        group.first.push_back(first_moments_[i]);
-        group.second.push_back(second_moments_[i]);
-        step_counts_[i].add_(1.0);
-        group.counts.push_back(step_counts_[i]);
+// What the teacher says of a batch; its share falls linearly from the first update to 0 at the last (Zhang et al. 2021, CPM-2, arXiv
+// 2106.10715, anneal the knowledge inheritance in the same way).
+Distillation Trainer::taught(const TensorBatch& batch, std::int64_t update) const {
+    Distillation teaching;
+    if (!hooks_.teacher) return teaching;
+    const double past = static_cast<double>(update - 1) / static_cast<double>(std::max<std::int64_t>(1, settings_.updates - 1));
+    teaching.share = settings_.teacher_share * (1.0 - past);
+    if (teaching.share <= 0) return teaching;
+    const at::NoGradGuard guard;
+    const Forward forward = hooks_.teacher->inference();
+    teaching.hidden = hooks_.teacher->decode(forward, hooks_.teacher->encode(forward, batch.source), batch.target);
+    teaching.weight = hooks_.teacher->output_weight(forward);
+    teaching.bias = hooks_.teacher->logits_bias();
+    teaching.temperature = settings_.teacher_temperature;
+    return teaching;
+}
+
+double Trainer::rate() const {
+    return learning_rate_ *
+           schedule_factor(settings_.schedule, update_, settings_.warmup_updates, settings_.updates, settings_.schedule_power);
+}
+
+// The decay is lower at the beginning, (1 + t) / (10 + t), so that a short run's average is not mostly its start.
+void Trainer::average() {
+    const auto t = static_cast<double>(update_);
+    const double decay = std::min(settings_.average_decay, (1.0 + t) / (10.0 + t));
+    for (std::size_t i = 0; i < average_.size(); ++i)
+        if (average_[i].defined()) average_[i].lerp_(attached_.values[i].detach(), 1.0 - decay);
+}
+
+void Trainer::exchange_average() {
+    const at::NoGradGuard guard;
+    for (std::size_t i = 0; i < average_.size(); ++i) {
+        if (!average_[i].defined()) continue;
+        const at::Tensor value = attached_.values[i].detach().clone();
+        attached_.values[i].copy_(average_[i]);
+        average_[i].copy_(value);
     }
-    for (auto& [factor, group] : groups)
-        at::_fused_adamw_(group.values, group.gradients, group.first, group.second, {}, group.counts, rate * factor, settings_.beta1,
-                          settings_.beta2, settings_.weight_decay, settings_.epsilon, false, false);
 }
 
 void Trainer::update() {
@@ -278,8 +291,9 @@ void Trainer::update() {
         skipped_in_row_ = 0;
         if (settings_.clip_norm > 0 && norm > settings_.clip_norm)
             for (at::Tensor& gradient : gradients) gradient.mul_(settings_.clip_norm / (norm + 1e-6));
-        step(learning_rate_ * schedule_factor(settings_.schedule, update_, settings_.warmup_updates, settings_.updates));
+        optimiser_->step(rate());
         attached_.method->after_update(base_.layout(), attached_.settings, attached_.values, update_, settings_.updates);
+        average();
     }
     last_loss_ = loss;
     tokens_ += sums.tokens;
@@ -294,7 +308,7 @@ void Trainer::update() {
     if (hooks_.sink && (window_.updates == kReportEvery || update_ == settings_.updates)) {
         const auto metric = [&](const char* name, double value) { hooks_.sink({Event::Kind::metric, name, update_, 0, value}); };
         metric("train_loss", window_.loss / static_cast<double>(window_.labels));
-        metric("learning_rate", learning_rate_ * schedule_factor(settings_.schedule, update_, settings_.warmup_updates, settings_.updates));
+        metric("learning_rate", rate());
         metric("gradient_norm", window_.norm / static_cast<double>(window_.updates));
         metric("tokens_per_second", static_cast<double>(window_.tokens) / window_.seconds);
         hooks_.sink({Event::Kind::progress, "training", update_, settings_.updates, 0,
@@ -320,6 +334,7 @@ double Trainer::valid_loss() const {
 void Trainer::validate() {
     if (valid_.empty()) return;
     validated_ = update_;
+    exchange_average();
     const double loss = valid_loss();
     std::optional<double> bleu;
     if (hooks_.bleu) bleu = hooks_.bleu();
@@ -340,6 +355,7 @@ void Trainer::validate() {
     } else {
         ++without_improvement_;
     }
+    exchange_average();
 }
 
 TrainingResult Trainer::run(std::stop_token stop) {
@@ -361,6 +377,7 @@ TrainingResult Trainer::run(std::stop_token stop) {
     if (!stopped && validated_ != update_) validate();
     save_checkpoint();
     if (!stopped && !best_values_.empty()) attached_.set_values(best_values_);
+    else if (!stopped) exchange_average();
     TrainingResult result;
     result.updates = update_;
     result.best_update = best_values_.empty() ? update_ : best_update_;

@@ -13,12 +13,15 @@
 #include "core/base/spec.h"
 #include "core/data/batches.h"
 #include "core/models/seq2seq.h"
+#include "core/nn/vocabulary_loss.h"
 #include "core/peft/attach.h"
+#include "core/train/optimiser.h"
 
 namespace permille {
 
-// Factor of the peak learning rate at an update (1-based): linear warm-up, then the schedule over `total`.
-double schedule_factor(const std::string& schedule, std::int64_t update, std::int64_t warmup, std::int64_t total);
+// Factor of the peak learning rate at an update (1-based): linear warm-up, then the schedule over `total`. polynomial: (what is
+// left)^power, as fairseq's polynomial_decay and the fine-tuning of mBART have it.
+double schedule_factor(const std::string& schedule, std::int64_t update, std::int64_t warmup, std::int64_t total, double power = 1);
 
 // Packed tensors of a batch: encoder input, decoder input (labels shifted right behind the token that the architecture starts from) and
 // labels.
@@ -43,6 +46,7 @@ struct TrainingResult {
 struct TrainerHooks {
     EventSink sink;  // metrics: train_loss, learning_rate, gradient_norm, tokens_per_second, valid_loss, valid_bleu
     std::function<std::optional<double>()> bleu;  // of the validation set with the current values; may be empty
+    const Seq2Seq* teacher = nullptr;             // to distil from, with the same vocabulary; borrowed
 };
 
 class Trainer {
@@ -68,7 +72,10 @@ private:
     };
     UpdateSums forward_backward(const std::vector<BatchPlan>& batches, std::int64_t update, std::int64_t pieces);
     void update();
-    void step(double rate);
+    double rate() const;  // of the current update
+    Distillation taught(const TensorBatch& batch, std::int64_t update) const;
+    void average();
+    void exchange_average();
     void validate();
     void save_checkpoint() const;
     std::string identity() const;
@@ -86,7 +93,8 @@ private:
     BatchSequence batches_;
     std::string text_hash_;  // with a checkpoint only
 
-    std::vector<at::Tensor> first_moments_, second_moments_, step_counts_, best_values_;
+    std::unique_ptr<Optimiser> optimiser_;
+    std::vector<at::Tensor> average_, best_values_;  // average_: of the trained values, undefined for others; empty: none
     std::int64_t update_ = 0, best_update_ = 0, without_improvement_ = 0, skipped_ = 0, skipped_in_row_ = 0, tokens_ = 0, validated_ = -1;
     std::optional<double> best_loss_, best_bleu_;
     double last_loss_ = 0, seconds_ = 0, loss_scale_ = 65536;

@@ -43,7 +43,7 @@ void require_same_values(const Attached& got, const std::vector<at::Tensor>& wan
 }  // namespace
 
 TEST_CASE("schedules warm up linearly and then follow their curve", "[train]") {
-    for (const char* name : {"linear", "inverse_sqrt", "cosine", "constant"}) {
+    for (const char* name : {"linear", "polynomial", "inverse_sqrt", "cosine", "constant"}) {
         REQUIRE(schedule_factor(name, 1, 10, 100) == 0.1);
         REQUIRE(schedule_factor(name, 5, 10, 100) == 0.5);
         REQUIRE_THAT(schedule_factor(name, 10, 10, 100), Catch::Matchers::WithinAbs(1.0, 1e-12));
@@ -57,13 +57,21 @@ TEST_CASE("schedules warm up linearly and then follow their curve", "[train]") {
     REQUIRE_THAT(schedule_factor("cosine", 55, 10, 100), Catch::Matchers::WithinAbs(0.5, 1e-12));
     REQUIRE_THAT(schedule_factor("cosine", 32, 10, 98), Catch::Matchers::WithinAbs(0.5 + 0.5 * std::cos(std::numbers::pi / 4), 1e-12));
     REQUIRE(schedule_factor("constant", 77, 10, 100) == 1.0);
+    for (std::int64_t update = 1; update <= 100; ++update)
+        REQUIRE(schedule_factor("polynomial", update, 10, 100) == schedule_factor("linear", update, 10, 100));
+    REQUIRE_THAT(schedule_factor("polynomial", 55, 10, 100, 2), Catch::Matchers::WithinAbs(0.25, 1e-12));
+    REQUIRE_THAT(schedule_factor("polynomial", 55, 10, 100, 0.5), Catch::Matchers::WithinAbs(std::sqrt(0.5), 1e-12));
+    REQUIRE(schedule_factor("polynomial", 5, 10, 100, 3) == 0.5);
 }
 
 TEST_CASE("a run that is stopped and resumed gives the values of one that was not", "[train]") {
     const Fixture fixture;
     const auto [method, settings] = GENERATE(std::pair("lora", Json{{"dropout", 0.1}}),
                                              std::pair("bottleneck", Json{{"bottleneck_dim", 5}}), std::pair("full", Json::object()));
-    const TrainingSettings training = quick(10);
+    TrainingSettings training = quick(10);
+    training.optimiser = GENERATE(as<std::string>{}, "adamw", "adafactor");
+    training.average_decay = GENERATE(0.0, 0.9);
+    INFO(method << ", " << training.optimiser << ", average " << training.average_decay);
     Attached whole = fixture.attach(method, settings);
     const TrainingResult straight = Trainer(*fixture.model, whole, fixture.train, fixture.valid, training, 0.01, 7, "", {}).run({});
     REQUIRE(straight.updates == 10);
@@ -71,6 +79,8 @@ TEST_CASE("a run that is stopped and resumed gives the values of one that was no
 
     // Stopped in every validation: the run is made of three stretches, each in a new Trainer with freshly attached values.
     const auto checkpoint = fixture.folder / (std::string(method) + ".checkpoint");
+    TrainingSettings later = training;
+    later.gradient_checkpointing = true;  // may be switched on for the rest of a run
     for (int stretch = 0;; ++stretch) {
         Attached part = fixture.attach(method, settings, 100 + static_cast<std::uint64_t>(stretch));
         std::stop_source stop;
@@ -79,7 +89,7 @@ TEST_CASE("a run that is stopped and resumed gives the values of one that was no
             if (event.text == "valid_loss") stop.request_stop();
         };
         if (stretch == 0) part.set_values(copies(fixture.attach(method, settings)));
-        Trainer trainer(*fixture.model, part, fixture.train, fixture.valid, training, 0.01, 7, checkpoint, hooks);
+        Trainer trainer(*fixture.model, part, fixture.train, fixture.valid, stretch == 1 ? later : training, 0.01, 7, checkpoint, hooks);
         REQUIRE(trainer.resume() == (stretch > 0));
         const TrainingResult result = trainer.run(stop.get_token());
         REQUIRE(result.updates == std::min<std::int64_t>(10, 4 * (stretch + 1)));
@@ -92,6 +102,104 @@ TEST_CASE("a run that is stopped and resumed gives the values of one that was no
         REQUIRE(result.last_train_loss == straight.last_train_loss);
         break;
     }
+}
+
+TEST_CASE("a checkpoint of the first version, with one count of steps, continues", "[train]") {
+    const Fixture fixture;
+    const auto checkpoint = fixture.folder / "state";
+    TrainingSettings training = quick(8);
+    Attached whole = fixture.attach("bottleneck");
+    Trainer(*fixture.model, whole, fixture.train, fixture.valid, training, 0.01, 7, "", {}).run({});
+
+    Attached first = fixture.attach("bottleneck");
+    std::stop_source stop;
+    TrainerHooks hooks;
+    hooks.sink = [&](const Event& event) {
+        if (event.text == "valid_loss") stop.request_stop();
+    };
+    REQUIRE(
+        Trainer(*fixture.model, first, fixture.train, fixture.valid, training, 0.01, 7, checkpoint, hooks).run(stop.get_token()).stopped);
+    std::map<std::string, std::string> metadata;
+    std::vector<std::pair<std::string, at::Tensor>> kept;
+    for (const auto& [name, tensor] : read_safetensors(checkpoint, &metadata))
+        if (name.rfind("steps.", 0) != 0) kept.emplace_back(name, tensor.clone());
+    Json state = parse_json(metadata["state"], "state");
+    state["adam_steps"] = 4.0;
+    metadata["state"] = state.dump();
+    write_safetensors(checkpoint, kept, metadata);
+
+    Attached second = fixture.attach("bottleneck", Json::object(), 9);
+    Trainer again(*fixture.model, second, fixture.train, fixture.valid, training, 0.01, 7, checkpoint, {});
+    REQUIRE(again.resume());
+    again.run({});
+    require_same_values(second, copies(whole));
+}
+
+TEST_CASE("the moving average is what is validated and kept", "[train]") {
+    const Fixture fixture;
+    TrainingSettings training = quick(6);
+    training.validate_every = 1;
+    training.schedule = "constant";
+    // The values after each update, from a run without the average.
+    std::vector<std::vector<at::Tensor>> walked = {copies(fixture.attach("bottleneck"))};
+    {
+        Attached attached = fixture.attach("bottleneck");
+        TrainerHooks hooks;
+        hooks.sink = [&](const Event& event) {
+            if (event.text == "valid_loss") walked.push_back(copies(attached));
+        };
+        Trainer(*fixture.model, attached, fixture.train, fixture.valid, training, 0.01, 7, "", hooks).run({});
+    }
+    REQUIRE(walked.size() == 7);
+    training.average_decay = 0.3;
+    Attached averaged = fixture.attach("bottleneck");
+    std::vector<std::vector<at::Tensor>> validated;
+    TrainerHooks hooks;
+    hooks.bleu = [&] {  // asked during the validation
+        validated.push_back(copies(averaged));
+        return std::optional(static_cast<double>(validated.size() == 4));
+    };
+    training.select_by = "bleu";
+    Trainer trainer(*fixture.model, averaged, fixture.train, fixture.valid, training, 0.01, 7, "", hooks);
+    const TrainingResult result = trainer.run({});
+    REQUIRE(validated.size() == 6);
+    std::vector<at::Tensor> want = walked[0];
+    for (std::size_t update = 1; update <= 6; ++update) {
+        const double t = static_cast<double>(update), decay = std::min(0.3, (1 + t) / (10 + t));
+        for (std::size_t i = 0; i < want.size(); ++i) {
+            want[i] = decay * want[i] + (1 - decay) * walked[update][i];
+            require_close(validated[update - 1][i], want[i], 1e-6, averaged.specs[i].name);
+        }
+    }
+    REQUIRE(result.best_update == 4);
+    require_same_values(averaged, validated[3]);
+
+    // Without validation text the average of the end is kept.
+    const std::vector<TokenPair> none;
+    Attached last = fixture.attach("bottleneck");
+    Trainer(*fixture.model, last, fixture.train, none, training, 0.01, 7, "", {}).run({});
+    for (std::size_t i = 0; i < want.size(); ++i) require_close(last.values[i], want[i], 1e-6, last.specs[i].name);
+}
+
+TEST_CASE("the convention of label smoothing reaches the loss", "[train]") {
+    const Fixture fixture;
+    const std::vector<TokenPair> none;
+    TrainingSettings training = quick(1);
+    training.label_smoothing = 0.2;
+    training.dropout = 0;
+    double losses[2];
+    for (const auto& [convention, loss] : {std::pair("torch", &losses[0]), std::pair("fairseq", &losses[1])}) {
+        training.smoothing_convention = convention;
+        Attached attached = fixture.attach();
+        *loss = Trainer(*fixture.model, attached, fixture.train, none, training, 0.01, 7, "", {}).run({}).last_train_loss;
+    }
+    // fairseq's is torch's with epsilon V / (V - 1): a little more smoothing.
+    training.smoothing_convention = "torch";
+    training.label_smoothing = 0.2 * 50 / 49;
+    Attached attached = fixture.attach();
+    const double more = Trainer(*fixture.model, attached, fixture.train, none, training, 0.01, 7, "", {}).run({}).last_train_loss;
+    REQUIRE(losses[0] != losses[1]);
+    REQUIRE_THAT(losses[1], Catch::Matchers::WithinAbs(more, 1e-5));
 }
 
 TEST_CASE("a stop request before the first update keeps the start", "[train]") {
