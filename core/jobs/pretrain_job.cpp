@@ -124,6 +124,9 @@ PretrainRecipe read_pretrain_recipe(const fs::path& file) {
     if (values.pretrain.empty()) throw Error(ErrorKind::config, where + "/pretrain", "missing", "give the base a name");
     if (recipe.directions.empty())
         throw Error(ErrorKind::config, where + "/directions", "empty", "name at least one corpus with source and target");
+    if (recipe.training.tune_lr > 0 || !recipe.training.teacher.empty())
+        throw Error(ErrorKind::unsupported, where + "/training",
+                    std::string(recipe.training.tune_lr > 0 ? "tune_lr" : "teacher") + " is for fine-tuning", "remove it from the recipe");
     recipe.name = values.pretrain;
     recipe.temperature = values.temperature;
     recipe.vocabulary_sentences = values.vocabulary_sentences;

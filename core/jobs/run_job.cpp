@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -18,6 +19,7 @@
 #include "core/jobs/train_job.h"
 #include "core/metrics/metrics.h"
 #include "core/peft/adapter_file.h"
+#include "core/train/rate_search.h"
 
 namespace permille {
 namespace fs = std::filesystem;
@@ -34,13 +36,41 @@ std::vector<TokenPair> tokenise(const Tokenizer& tokenizer, const std::vector<Ro
     return pairs;
 }
 
-TunedMethod tune_method(const std::string& model, const std::string& method, const Json& settings, std::optional<double> budget_percent,
+TunedMethod tune_method(const std::string& model, const std::string& method, const Json& settings, const std::optional<Budget>& budget,
                         const TrainingSettings& training) {
-    const BudgetAnswer answer = solve_budget(model, method, settings, budget_percent, training);
+    const BudgetAnswer answer = solve_budget(model, method, settings, budget, training);
     if (!answer.solved) throw Error(ErrorKind::config, method, answer.reason, "choose a budget within this range, or another method");
-    TunedMethod tuned{*answer.solved, training.learning_rate};
+    TunedMethod tuned{*answer.solved, training.learning_rate, nullptr};
     if (tuned.learning_rate <= 0) tuned.learning_rate = find_method_by_id(method, "method").info().default_learning_rate;
     return tuned;
+}
+
+bool search_learning_rate(TunedMethod& tuned, const Seq2Seq& base, const std::string& method, const std::vector<TokenPair>& train,
+                          const std::vector<TokenPair>& valid, const TrainingSettings& training, std::uint64_t seed, const fs::path& folder,
+                          const TrainerHooks& hooks, const std::stop_token& stop) {
+    if (training.tune_lr == 0) return true;
+    const Method& found = find_method_by_id(method, "method");
+    const RateSearch search = search_rate(
+        base, [&] { return attach_method(found, base, tuned.settings, seed); }, train, valid, training, tuned.learning_rate, seed,
+        folder / "rate_search.json", hooks, stop);
+    if (search.learning_rate <= 0) return false;
+    tuned.learning_rate = search.learning_rate;
+    tuned.rate_search = search.to_json();
+    return true;
+}
+
+std::shared_ptr<const BaseModel> open_teacher(const TrainingSettings& training, const OpenModel& base, const std::vector<Row>& rows,
+                                              const std::string& source, const std::string& target, const EventSink& sink,
+                                              const std::stop_token& stop) {
+    if (training.teacher.empty()) return nullptr;
+    const OpenModel teacher = open_model(training.teacher, base.device, sink, stop);
+    const auto same = [](const TokenPair& a, const TokenPair& b) { return a.source == b.source && a.labels == b.labels; };
+    const auto ours = tokenise(*base.tokenizer, rows, source, target), theirs = tokenise(*teacher.tokenizer, rows, source, target);
+    if (teacher.base->network->architecture().vocab_size != base.base->network->architecture().vocab_size ||
+        !std::equal(ours.begin(), ours.end(), theirs.begin(), theirs.end(), same))
+        throw Error(ErrorKind::config, "teacher " + training.teacher, "has another vocabulary than the base",
+                    "distil from a model with the same tokenizer");
+    return teacher.base;
 }
 
 std::function<std::optional<double>()> validation_bleu(const OpenModel& model, const Attached& attached, const std::vector<Row>& rows,
@@ -97,6 +127,8 @@ Json TrainReport::to_json() const {
                  {"updates", updates},
                  {"best_step", best_step},
                  {"best_valid_loss", best_valid_loss}};
+    json["learning_rate"] = learning_rate;
+    if (!rate_search.is_null()) json["rate_search"] = rate_search;
     json["best_valid_bleu"] = best_valid_bleu ? Json(*best_valid_bleu) : Json(nullptr);
     json["seconds"] = seconds;
     json["tokens_per_second"] = tokens_per_second;
@@ -144,7 +176,7 @@ TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, st
         nothing.stopped = true;
         return nothing;
     }
-    const TunedMethod tuned = tune_method(request.base, request.method, request.method_settings, request.budget_percent, request.training);
+    TunedMethod tuned = tune_method(request.base, request.method, request.method_settings, request.budget, request.training);
     const auto train_rows =
         read_rows(request.train_texts, Split::train, request.source_language, request.target_language, request.train_sentences);
     const auto valid_rows =
@@ -152,13 +184,27 @@ TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, st
     const auto train = tokenise(*model.tokenizer, train_rows, request.source_language, request.target_language);
     const auto valid = tokenise(*model.tokenizer, valid_rows, request.source_language, request.target_language);
     const Seq2Seq& network = *model.base->network;
+    TrainerHooks hooks;
+    hooks.sink = sink;
+    std::shared_ptr<const BaseModel> teacher;
+    TrainReport report;
+    try {
+        teacher = open_teacher(request.training, model, valid_rows, request.source_language, request.target_language, sink, stop);
+    } catch (const Stopped&) {
+        report.stopped = true;
+        return report;
+    }
+    if (teacher) hooks.teacher = teacher->network.get();
+    if (!search_learning_rate(tuned, network, request.method, train, valid, request.training, static_cast<std::uint64_t>(request.seed),
+                              request.output, hooks, stop)) {
+        report.stopped = true;
+        return report;
+    }
     Attached attached =
         attach_method(find_method_by_id(request.method, "--method"), network, tuned.settings, static_cast<std::uint64_t>(request.seed));
     log_to(sink, std::to_string(attached.trainable()) + " trainable parameters, " + std::to_string(train.size()) + " training pairs");
 
     reset_peak_memory();
-    TrainerHooks hooks;
-    hooks.sink = sink;
     hooks.bleu = validation_bleu(model, attached, valid_rows, request.source_language, request.target_language, stop);
     const fs::path checkpoint = request.output / "checkpoint.safetensors";
     Trainer trainer(network, attached, train, valid, request.training, tuned.learning_rate, static_cast<std::uint64_t>(request.seed),
@@ -166,8 +212,9 @@ TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, st
     if (request.resume && trainer.resume()) log_to(sink, "continuing from " + checkpoint.string());
     const TrainingResult result = trainer.run(stop);
 
-    TrainReport report;
     report.settings = attached.settings;
+    report.learning_rate = tuned.learning_rate;
+    report.rate_search = tuned.rate_search;
     report.trainable = attached.trainable();
     report.percent_base = 100.0 * static_cast<double>(report.trainable) / static_cast<double>(network.layout().parameter_count());
     report.updates = result.updates;
@@ -181,7 +228,6 @@ TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, st
     report.adapter = request.output.string();
     if (!result.stopped) {
         Json notes = report.to_json();
-        notes["learning_rate"] = tuned.learning_rate;
         notes["seed"] = request.seed;
         notes["training"] = TrainingSettings::fields().to_json(request.training);
         notes["versions"] = program_versions();

@@ -191,7 +191,7 @@ private:
         RunOutcome outcome;
         std::optional<Attached> attached;
         if (spec_.method != "none") {
-            const TunedMethod tuned = tune_method(spec_.base, spec_.method, spec_.method_settings, spec_.budget_percent, spec_.training);
+            TunedMethod tuned = tune_method(spec_.base, spec_.method, spec_.method_settings, spec_.budget(), spec_.training);
             attached =
                 attach_method(find_method_by_id(spec_.method, "method"), network, tuned.settings, static_cast<std::uint64_t>(spec_.seed));
             const std::string key = model.base->fingerprint + "|" + facts.corpus_fingerprint + "|" + source + "|" + target + "|";
@@ -201,23 +201,32 @@ private:
             const auto valid_rows = corpus.rows(Split::valid, source, target, spec_.training.valid_sentences);
             const auto valid = texts_.get(key + "valid" + std::to_string(spec_.training.valid_sentences),
                                           [&] { return tokenise(*model.tokenizer, valid_rows, source, target); });
+            make_folder(folder_);
+            const fs::path adapter = folder_ / "adapter", checkpoint = folder_ / "checkpoint.safetensors";
+            TrainerHooks hooks;
+            hooks.sink = events;
+            const auto teacher = open_teacher(spec_.training, model, valid_rows, source, target, events, stop);
+            if (teacher) hooks.teacher = teacher->network.get();
+            if (!search_learning_rate(tuned, network, spec_.method, *train, *valid, spec_.training, static_cast<std::uint64_t>(spec_.seed),
+                                      folder_, hooks, stop)) {
+                outcome.state = RunState::interrupted;
+                outcome.reason = "stopped while learning rates were tried; it continues there";
+                return outcome;
+            }
             facts.settings = attached->settings;
             facts.settings["learning_rate"] = tuned.learning_rate;
+            if (!tuned.rate_search.is_null()) facts.settings["rate_search"] = tuned.rate_search;
             facts.trainable = attached->trainable();
             facts.percent_base = 100.0 * static_cast<double>(facts.trainable) / static_cast<double>(network.layout().parameter_count());
             facts.train_sentences = static_cast<std::int64_t>(train->size());
             store_.describe_run(run_.id, facts);
 
-            make_folder(folder_);
-            const fs::path adapter = folder_ / "adapter", checkpoint = folder_ / "checkpoint.safetensors";
             if (fs::exists(adapter / "permille.json")) {  // trained before, stopped while translating
                 attached = load_adapter(adapter, *model.base);
                 const Json notes = describe_adapter(adapter)["training"];
                 outcome.updates_done = notes.value("updates", std::int64_t{0});
                 outcome.best_step = notes.value("best_step", std::int64_t{0});
             } else {
-                TrainerHooks hooks;
-                hooks.sink = events;
                 if (spec_.training.select_by == "bleu") hooks.bleu = validation_bleu(model, *attached, valid_rows, source, target, stop);
                 Trainer trainer(network, *attached, *train, *valid, spec_.training, tuned.learning_rate,
                                 static_cast<std::uint64_t>(spec_.seed), checkpoint, hooks);
@@ -237,6 +246,7 @@ private:
                               {"best_step", result.best_update},
                               {"best_valid_loss", result.best_loss ? Json(*result.best_loss) : Json(nullptr)},
                               {"learning_rate", tuned.learning_rate},
+                              {"rate_search", tuned.rate_search},
                               {"seed", spec_.seed},
                               {"corpus", spec_.corpus},
                               {"training", TrainingSettings::fields().to_json(spec_.training)},
@@ -308,10 +318,6 @@ private:
 std::int64_t enqueue_study(const Study& study, const std::string& yaml, const fs::path& database, const EventSink& sink) {
     Store store(database, Store::Open::create);
     store.mark_interrupted();
-    const auto specs = expand(study, [&](const std::string& name) -> std::pair<std::string, std::string> {
-        const auto corpus = store.corpus(name);
-        return corpus ? std::pair(corpus->source_language, corpus->target_language) : std::pair<std::string, std::string>();
-    });
     for (const auto& pair : study.pairs)
         if (!store.corpus(pair.corpus)) {
             std::vector<std::string> names;
@@ -326,12 +332,16 @@ std::int64_t enqueue_study(const Study& study, const std::string& yaml, const fs
         const ModelInfo info = model_info(base, sink);  // says at once when a base is missing
         store.put_base({base, info.folder.string(), info.model_type, {}, info.parameters, info.languages});
     }
+    const auto specs = expand(study, [&](const std::string& name) -> std::pair<std::string, std::string> {
+        const auto corpus = store.corpus(name);
+        return corpus ? std::pair(corpus->source_language, corpus->target_language) : std::pair<std::string, std::string>();
+    });
     store.find_or_add_study(study.name, yaml);
     const auto ids = store.add_runs(specs);
     for (std::size_t i = 0; i < ids.size(); ++i) {
         const RunSpec& spec = specs[i];
         if (spec.method == "none" || store.run(ids[i]).state != RunState::queued) continue;
-        const BudgetAnswer answer = solve_budget(spec.base, spec.method, spec.method_settings, spec.budget_percent, spec.training);
+        const BudgetAnswer answer = solve_budget(spec.base, spec.method, spec.method_settings, spec.budget(), spec.training);
         if (!answer.solved) store.set_state(ids[i], RunState::skipped, answer.reason);
     }
     return static_cast<std::int64_t>(ids.size());
@@ -362,7 +372,7 @@ struct StudyRunner::State {
                 if (!taken) break;
                 const RunSpec& spec = taken->spec;
                 log_to(sink, "run " + std::to_string(taken->id) + ": " + spec.pair() + " " + spec.method +
-                                 (spec.budget_percent ? " " + format_budget(*spec.budget_percent) : ""));
+                                 (spec.budget() ? " " + format_budget(*spec.budget()) : ""));
                 RunWork(database, store, *taken, device, texts, sink).execute(stop.get_token());
                 report(store, taken->id);
             }

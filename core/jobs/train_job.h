@@ -17,7 +17,7 @@ struct TrainRequest {
     std::string base;
     std::string method;
     Json method_settings = Json::object();
-    std::optional<double> budget_percent;
+    std::optional<Budget> budget;
     std::filesystem::path train_texts, valid_texts;  // TSV files (source, target) or corpus folders
     std::string source_language, target_language;
     std::int64_t train_sentences = 0;
@@ -38,6 +38,8 @@ struct TrainReport {
     double seconds = 0, tokens_per_second = 0;
     std::int64_t peak_memory_bytes = 0;
     bool stopped = false;  // by request; the checkpoint is kept and `resume` continues
+    Json rate_search;      // what the search of the learning rate found, with its trials; null without one
+    double learning_rate = 0;
     std::string adapter;
     Json to_json() const;
 };

@@ -220,6 +220,78 @@ TEST_CASE("one training by command line makes an adapter that translate and adap
         place.run({"translate", "-m", kBase, "-a", out, "-s", "it", "-t", "en", "--max-length", "10"}, {.input = "apri la porta\n"}).code ==
         0);
 
+    // The learning rates that were tried are told, and kept with the adapter.
+    const std::string tuned = (place / "tuned").string();
+    const Ran searched = place.run({"train",
+                                    "-m",
+                                    kBase,
+                                    "--method",
+                                    "lora",
+                                    "--budget",
+                                    "2k",
+                                    "--at-most",
+                                    "--train",
+                                    "toy",
+                                    "--updates",
+                                    "3",
+                                    "--tune-lr",
+                                    "3",
+                                    "--tune-lr-updates",
+                                    "2",
+                                    "--batch-tokens",
+                                    "200",
+                                    "--warmup-updates",
+                                    "1",
+                                    "--valid-sentences",
+                                    "4",
+                                    "--optimiser",
+                                    "adafactor",
+                                    "--out",
+                                    tuned,
+                                    "--threads",
+                                    "1",
+                                    "--json"});
+    INFO(searched.err);
+    REQUIRE(searched.code == 0);
+    REQUIRE(searched.json().at("rate_search").size() == 3);
+    CHECK(searched.json().at("trainable").get<int>() <= 2000);
+    const Json notes = place.run({"adapter", "show", tuned, "--json"}).json().at("training");
+    CHECK(notes.at("rate_search") == searched.json().at("rate_search"));
+    CHECK(notes.at("learning_rate") == searched.json().at("learning_rate"));
+    CHECK(notes.at("training").at("optimiser") == "adafactor");
+    CHECK(read_json(std::filesystem::path(tuned) / "rate_search.json").at("trials").size() == 3);
+
+    // Distilled from the base itself, with every layer computed twice; a teacher with another vocabulary is refused.
+    const auto distilled = [&](const std::string& teacher, const std::string& folder) {
+        return place.run({"train",
+                          "-m",
+                          kBase,
+                          "--method",
+                          "bitfit",
+                          "--train",
+                          "toy",
+                          "--updates",
+                          "2",
+                          "--batch-tokens",
+                          "200",
+                          "--valid-sentences",
+                          "4",
+                          "--teacher",
+                          teacher,
+                          "--gradient-checkpointing",
+                          "true",
+                          "--out",
+                          (place / folder).string(),
+                          "--threads",
+                          "1"});
+    };
+    const Ran taught = distilled(kBase, "distilled");
+    INFO(taught.err);
+    CHECK(taught.code == 0);
+    const Ran refused = distilled(PERMILLE_SOURCE_RESOURCES "/bases/permille-small", "refused");
+    CHECK(refused.code == 1);
+    CHECK(refused.err.find("another vocabulary") != std::string::npos);
+
     CHECK(place.run({"adapter", "show", "/nowhere"}).code == 1);
     CHECK(place.run({"train", "-m", kBase, "--method", "loar", "--train", "toy", "--out", out}).code == 1);
     const Ran unknown = place.run({"train", "-m", kBase, "--method", "lora", "--train", "tyo", "--out", out});

@@ -44,7 +44,7 @@ std::string shown(const StudyCount& count) {
 
 std::string label(const RunRow& run) {
     return "run " + std::to_string(run.id) + " (" + run.spec.base + ", " + run.spec.pair() + ", " + run.spec.method +
-           (run.spec.budget_percent ? " " + format_budget(*run.spec.budget_percent) : "") + ")";
+           (run.spec.budget() ? " " + format_budget(*run.spec.budget()) : "") + ")";
 }
 
 std::vector<RunRow> runs_in(const Options& options, const std::string& study, const std::vector<RunState>& states) {
@@ -87,7 +87,7 @@ public:
 private:
     static std::string short_label(const RunRow& run) {
         return run.spec.pair() + " " + (run.spec.method == "none" ? "untouched" : run.spec.method) +
-               (run.spec.budget_percent ? " " + format_budget(*run.spec.budget_percent) : "");
+               (run.spec.budget() ? " " + format_budget(*run.spec.budget()) : "");
     }
 
     // A run that is still to come takes as long as finished ones of its method did, or as the average; -1 as long as there is nothing to go
@@ -218,7 +218,11 @@ Action make_run(CLI::App& verb) {
     verb.add_option("--jobs,-j", options->jobs, "runs at a time; without it as the study says")->check(CLI::PositiveNumber);
     verb.add_option("--seed", options->seed, "one seed instead of the study's")->check(CLI::PositiveNumber);
     add_device_options(verb, options->device);
-    verb.footer("Every run is recorded in the database while it goes. Ctrl-C saves; started again, the study continues where it stopped.");
+    verb.footer(
+        "Every run is recorded in the database while it goes. Ctrl-C saves; started again, the study continues where it stopped.\n"
+        "With 'training: {tune_lr: 5}' in the study every run first tries five learning rates around its method's default, with its own "
+        "seed and\n"
+        "batches, and takes that of the lowest validation loss; the trials are kept with the run's settings.");
     return [options](Console& console) { return work(*options, console); };
 }
 

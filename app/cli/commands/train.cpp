@@ -18,7 +18,7 @@ struct Options {
     std::vector<std::string> knobs;
     std::filesystem::path output, database;
     std::int64_t train_sentences = 0, seed = 1;
-    bool resume = false;
+    bool resume = false, at_most = false;
     Json training = Json::object(), device = Json::object();
 };
 
@@ -53,7 +53,8 @@ int work(Options& options, Console& console) {
         if (budgets.size() != 1)
             throw Error(ErrorKind::usage, "--budget", "one run has one budget, found " + std::to_string(budgets.size()),
                         "give one, such as 2%, or write a study and use permille run");
-        request.budget_percent = budgets.front();
+        request.budget = budgets.front();
+        request.budget->at_most = request.budget->at_most || options.at_most;
     }
     request.train_texts = find_texts(options.train, "--train", options);
     if (!options.valid.empty()) {
@@ -86,6 +87,10 @@ int work(Options& options, Console& console) {
             {"updates", shown_count(report.updates) + ", best after " + shown_count(report.best_step)},
             {"validation loss", shown_number(report.best_valid_loss, 4) + " nats per target token"}};
         if (report.best_valid_bleu) rows.push_back({"validation BLEU", shown_number(*report.best_valid_bleu, 2)});
+        rows.push_back(
+            {"learning rate",
+             Json(report.learning_rate).dump() +
+                 (report.rate_search.is_null() ? "" : ", the best of " + std::to_string(report.rate_search.size()) + " that were tried")});
         rows.push_back({"time", shown_duration(report.seconds) + ", " + shown_count(static_cast<std::int64_t>(report.tokens_per_second)) +
                                     " tokens/s"});
         rows.push_back({"peak memory", shown_bytes(report.peak_memory_bytes)});
@@ -103,7 +108,9 @@ Action make_train(CLI::App& verb) {
     verb.add_option("--model,-m", options->model, "a model folder, the name of a bundled base, or a hub name")->required();
     verb.add_option("--method", options->method, "what to train; permille methods lists them")->required();
     verb.add_option("--budget,-b", options->budget,
-                    "trainable share of the base's parameters, such as 2% or 5‰; the size knob is solved from it");
+                    "how large: a share of the base's parameters (2%, 5‰), a number of them (300k, 1.2M) or the size of the adapter file "
+                    "(2MB); the size knob is solved from it");
+    verb.add_flag("--at-most", options->at_most, "never exceed the budget; without it the nearest size is taken");
     verb.add_option("--set", options->knobs, "a knob of the method; may be given several times")->type_name("KNOB=VALUE");
     verb.add_option("--train", options->train, "training text: a TSV file (source, target) or a named corpus")
         ->required()
@@ -120,7 +127,11 @@ Action make_train(CLI::App& verb) {
     add_database_option(verb, options->database);
     add_field_options(verb, TrainingSettings::fields().list(), options->training, "Training");
     add_device_options(verb, options->device);
-    verb.footer("Ctrl-C saves a checkpoint; the same command with --resume continues from it.");
+    verb.footer(
+        "Ctrl-C saves a checkpoint; the same command with --resume continues from it.\n"
+        "--tune-lr 5 trains --tune-lr-updates updates at each of five learning rates half a decade apart around the method's default (or\n"
+        "--learning-rate), with the same seed and batches, and takes that of the lowest validation loss. The trials are kept in\n"
+        "rate_search.json beside the adapter and under \"training\" in its permille.json.");
     return [options](Console& console) { return work(*options, console); };
 }
 
