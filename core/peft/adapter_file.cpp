@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/models/torch_file.h"
+#include "core/peft/adapterhub.h"
 
 namespace permille {
 namespace fs = std::filesystem;
@@ -137,6 +138,7 @@ Attached load_peft(const fs::path& folder, const BaseModel& base, const EventSin
 }  // namespace
 
 Attached load_adapter(const fs::path& folder, const BaseModel& base, const EventSink& sink) {
+    if (is_adapterhub_folder(folder)) return load_adapterhub(folder, base, sink);
     if (is_peft_folder(folder)) return load_peft(folder, base, sink);
     const Json own = read_own(folder);
     const std::string where = (folder / "permille.json").string();
@@ -155,8 +157,11 @@ Attached load_adapter(const fs::path& folder, const BaseModel& base, const Event
 }
 
 Json describe_adapter(const fs::path& folder) {
-    Json own = is_peft_folder(folder) ? Json{{"peft", read_peft_config(folder)}} : read_own(folder);
-    const TensorMap stored = read_tensors(folder);
+    const bool hub = is_adapterhub_folder(folder);
+    Json own = hub                      ? Json{{"adapterhub", read_json(folder / "adapter_config.json")}}
+               : is_peft_folder(folder) ? Json{{"peft", read_peft_config(folder)}}
+                                        : read_own(folder);
+    const TensorMap stored = hub ? read_adapterhub_tensors(folder) : read_tensors(folder);
     Json tensors = Json::array();
     std::int64_t count = 0;
     for (const auto& [name, tensor] : stored) {
@@ -164,7 +169,7 @@ Json describe_adapter(const fs::path& folder) {
         count += tensor.numel();
     }
     own["parameters"] = count;
-    own["peft_layout"] = fs::exists(folder / "adapter_config.json");
+    own["peft_layout"] = !hub && fs::exists(folder / "adapter_config.json");
     own["tensors"] = tensors;
     return own;
 }

@@ -20,7 +20,7 @@ std::int64_t adapter_file_size(const Method& method, const Layout& layout, const
 // and an adapter made for another base (by fingerprint).
 // A folder that Hugging Face PEFT wrote has no permille.json: the method and its settings come from adapter_config.json, by the first
 // method of the table that knows it, and the shapes are all that says whether it belongs to the base, which goes to the log.
-// Error(unsupported) names the field that no method here serves.
+// Error(unsupported) names the field that no method here serves. One of AdapterHub (core/peft/adapterhub.h) is read in the same way.
 Attached load_adapter(const std::filesystem::path& folder, const BaseModel& base, const EventSink& sink = {});
 
 // permille.json (of a folder that PEFT wrote its adapter_config.json, under "peft") with the tensors' names, shapes and count.

@@ -118,12 +118,13 @@ public:
 
     Json adapterhub_config(const Layout& layout, const Json& settings) const override {
         const LanguageAdaptersConfig chosen = config(settings);
-        const std::int64_t width = layout.sites[static_cast<std::size_t>(chosen.sites(layout).front())].out;
-        Json found = {{"original_ln_before", true},
-                      {"non_linearity", chosen.activation},
-                      {"reduction_factor", reduction_factor(width, chosen.bottleneck_dim)}};
-        if (chosen.block(layout) >= 0) found.update({{"inv_adapter", "nice"}, {"inv_adapter_reduction_factor", 2}});
-        return found;
+        if (chosen.block(layout) < 0) return nullptr;  // Pfeiffer adapters then
+        const std::int64_t width = layout.sites[static_cast<std::size_t>(chosen.block(layout))].out;
+        return Json{{"original_ln_before", true},
+                    {"inv_adapter", "nice"},
+                    {"inv_adapter_reduction_factor", 2},
+                    {"non_linearity", chosen.activation},
+                    {"reduction_factor", reduction_factor(width, chosen.bottleneck_dim)}};
     }
 
     std::int64_t largest_size(const Layout& layout, const Json&) const override {

@@ -3,8 +3,12 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <functional>
+#include <tuple>
 
+#include "core/base/files.h"
 #include "core/peft/adapter_block.h"
+#include "core/peft/adapter_file.h"
 #include "core/peft/adapterhub.h"
 #include "core/peft/tensor_train.h"
 #include "tests/support/models.h"
@@ -211,6 +215,7 @@ TEST_CASE("cached decoding of adapters equals the full pass with all options", "
         {"compacter", {{"variant", "compacter++"}, {"cross_attention", true}, {"middle_blocks", 2}, {"rank", 2}}},
         {"loretta_adp", {{"cross_attention", true}, {"bottleneck_dim", 3}}},
         {"adalink", {{"bias", true}, {"activation", "gelu"}, {"rank", 3}}},
+        {"parallel+prefix", {{"parallel.bottleneck_dim", 3}, {"prefix.prefix_length", 3}}},  // MAM
         {"language_adapters+pfeiffer", {{"language_adapters.bottleneck_dim", 8}, {"pfeiffer.bottleneck_dim", 3}}},
     };
     for (const char* family : {"m2m_100", "marian"}) {
@@ -264,6 +269,67 @@ TEST_CASE("what AdapterHub does not have is refused by name", "[peft]") {
             REQUIRE(static_cast<std::int64_t>(std::floor(static_cast<double>(width) / reduction_factor(width, middle))) == middle);
 }
 
+TEST_CASE("adapters that AdapterHub wrote give its logits", "[peft][golden]") {
+    const auto base = golden_model("mbart50");
+    const TensorBatch batch = batch_of(*base->network, golden_pairs("mbart50"));
+    const std::vector<std::tuple<const char*, const char*, Json>> cases = {
+        {"seq_bn", "pfeiffer", {{"bottleneck_dim", 5}, {"stacks", "encoder"}, {"activation", "relu"}}},
+        {"seq_bn_cross", "pfeiffer", {{"bottleneck_dim", 7}, {"cross_attention", true}, {"activation", "gelu"}}},
+        {"double_seq_bn", "houlsby", {{"bottleneck_dim", 3}, {"cross_attention", false}, {"activation", "swish"}}},
+        {"seq_bn_inv", "language_adapters", {{"bottleneck_dim", 15}, {"invertible", true}}},
+        {"par_bn", "parallel", {{"bottleneck_dim", 6}, {"scale", 4.0}, {"learned_scale", false}, {"input", "stream"}}},
+        {"scaled_par_bn", "parallel", {{"bottleneck_dim", 6}, {"learned_scale", true}, {"stacks", "decoder"}}},
+        {"compacter", "compacter", {{"middle_blocks", 2}, {"division", 3}, {"rank", 1}, {"variant", "compacter"}}},
+        {"compacter++", "compacter", {{"middle_blocks", 3}, {"division", 2}, {"rank", 2}, {"variant", "compacter++"}}}};
+    for (const auto& [name, method, settings] : cases) {
+        INFO(name);
+        const std::filesystem::path folder = golden(std::string("mbart50/adapterhub/") + name);
+        REQUIRE(is_adapterhub_folder(folder));
+        std::string log;
+        const Attached attached = load_adapter(folder, *base, [&](const Event& event) { log += event.text; });
+        REQUIRE(attached.method->info().id == method);
+        for (const auto& [key, value] : settings.items()) CHECK(attached.settings[key] == value);
+        REQUIRE(log.find("not known") != std::string::npos);
+        const at::NoGradGuard guard;
+        const at::Tensor got = logits_of(*base->network, base->network->inference(attached.attachment.get()), batch);
+        require_close(got, read_safetensors(folder / "logits.safetensors").at("logits"), 5e-5);
+        REQUIRE(describe_adapter(folder)["adapterhub"]["name"] == "pair");
+
+        const TemporaryFolder again;  // written back, and kept as our own
+        save_adapterhub(again / "hub", attached, *base, "other");
+        const Attached back = load_adapter(again / "hub", *base);
+        REQUIRE(back.method == attached.method);
+        require_same(logits_of(*base->network, base->network->inference(back.attachment.get()), batch), got);
+        save_adapter(again / "own", attached, *base, {});
+        require_same(logits_of(*base->network, base->network->inference(load_adapter(again / "own", *base).attachment.get()), batch), got);
+    }
+}
+
+TEST_CASE("folders of AdapterHub that cannot be read are refused by the place", "[peft]") {
+    const auto base = golden_model("mbart50");
+    const std::filesystem::path good = golden("mbart50/adapterhub/seq_bn");
+    const auto refuse = [&](ErrorKind kind, const std::vector<std::string>& words, const std::function<void(Json&)>& spoil) {
+        const TemporaryFolder folder;
+        Json config = read_json(good / "adapter_config.json");
+        spoil(config);
+        write_json(folder / "adapter_config.json", config);
+        std::filesystem::copy_file(good / "adapter.safetensors", folder / "adapter.safetensors");
+        require_error([&] { load_adapter(folder.path(), *base); }, kind, words);
+    };
+    refuse(ErrorKind::config, {"bert"}, [](Json& config) { config["model_type"] = "bert"; });
+    refuse(ErrorKind::unsupported, {"leave_out"}, [](Json& config) { config["config"]["leave_out"] = {1}; });
+    refuse(ErrorKind::unsupported, {"no method"}, [](Json& config) { config["config"]["use_gating"] = true; });
+    refuse(ErrorKind::unsupported, {"no method"}, [](Json& config) { config["config"]["non_linearity"] = "leakyrelu"; });
+    refuse(ErrorKind::unsupported, {"no method"}, [](Json& config) { config["config"]["ln_after"] = true; });
+    refuse(ErrorKind::unsupported, {"one width"}, [](Json& config) { config["config"]["reduction_factor"] = {{"default", 16}}; });
+    refuse(ErrorKind::file, {"damaged"}, [](Json& config) { config["config"]["mh_adapter"] = "yes"; });
+    refuse(ErrorKind::file, {"damaged"}, [](Json& config) { config.erase("name"); });
+    refuse(ErrorKind::tensor, {"missing"}, [](Json& config) { config["name"] = "another"; });
+    refuse(ErrorKind::tensor, {"shape"}, [](Json& config) { config["config"]["reduction_factor"] = 3; });
+    refuse(ErrorKind::tensor, {"shape"}, [](Json& config) { config["config"]["reduction_factor"] = 0; });
+    refuse(ErrorKind::tensor, {"decoder", "missing"}, [](Json& config) { config["config"]["leave_out"] = {0, 1, 2}; });
+}
+
 // For tests/golden/make/check_adapterhub.py, which opens the folders with AdapterHub's library.
 TEST_CASE("adapters and their logits for AdapterHub to open", "[.adapterhub]") {
     const char* folder = std::getenv("PERMILLE_EXPORT");
@@ -271,6 +337,7 @@ TEST_CASE("adapters and their logits for AdapterHub to open", "[.adapterhub]") {
     const auto base = golden_model("mbart50");
     const TensorBatch batch = batch_of(*base->network, golden_pairs("mbart50"));
     const std::vector<std::pair<const char*, Json>> cases = {
+        {"bottleneck", {{"bottleneck_dim", 7}}},
         {"bottleneck", {{"bottleneck_dim", 7}, {"layers", "last 1"}}},
         {"pfeiffer", {{"bottleneck_dim", 8}}},
         {"pfeiffer", {{"bottleneck_dim", 5}, {"cross_attention", true}, {"stacks", "decoder"}}},

@@ -20,26 +20,30 @@ TOLERANCE = 1e-4
 
 
 def padded(ids, lengths, filler):
-    rows = ids.split(lengths)
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=filler)
+    return torch.nn.utils.rnn.pad_sequence(ids.split(lengths), batch_first=True, padding_value=filler)
+
+
+def arguments_and_lengths(config):
+    """Of the pairs of the base's golden file."""
+    forward, sizes = load_file(BASE / "forward.safetensors"), json.loads((BASE / "forward.json").read_text())
+    source = padded(forward["source_ids"], sizes["source_lengths"], config.pad_token_id)
+    labels = padded(forward["labels"], sizes["target_lengths"], config.pad_token_id)
+    decoder = torch.cat([torch.full((len(labels), 1), config.decoder_start_token_id), labels[:, :-1]], 1)
+    return dict(input_ids=source, attention_mask=(source != config.pad_token_id).long(), decoder_input_ids=decoder), sizes["target_lengths"]
 
 
 def main():
     torch.set_num_threads(1)
-    forward, sizes = load_file(BASE / "forward.safetensors"), json.loads((BASE / "forward.json").read_text())
     base = MBartForConditionalGeneration.from_pretrained(BASE).eval()
-    pad = base.config.pad_token_id
-    source, labels = padded(forward["source_ids"], sizes["source_lengths"], pad), padded(forward["labels"], sizes["target_lengths"], pad)
-    decoder = torch.cat([torch.full((len(labels), 1), base.config.decoder_start_token_id), labels[:, :-1]], 1)
-    arguments = dict(input_ids=source, attention_mask=(source != pad).long(), decoder_input_ids=decoder)
+    arguments, lengths = arguments_and_lengths(base.config)
 
     def logits(model):
         with torch.no_grad():
             found = model(**arguments).logits
-        return torch.cat([row[:length] for row, length in zip(found, sizes["target_lengths"])])
+        return torch.cat([row[:length] for row, length in zip(found, lengths)])
 
     plain, failed = logits(base), 0
-    assert torch.allclose(plain, forward["logits"], atol=1e-4)
+    assert torch.allclose(plain, load_file(BASE / "forward.safetensors")["logits"], atol=1e-4)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.argv[1], "[.adapterhub]"], check=True, env=os.environ | {"PERMILLE_EXPORT": folder}, stdout=subprocess.DEVNULL)
         for place in sorted(Path(folder).iterdir()):
