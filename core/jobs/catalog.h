@@ -12,5 +12,7 @@ namespace permille {
 const std::vector<MethodInfo>& method_catalog();
 // Throws Error(config) that names the nearest known method.
 const MethodInfo& find_method(const std::string& id, const std::string& where);
+// All methods as a page in Markdown: idea, equation, paper, sites, knobs, when to use it. docs/methods.md is this page.
+std::string method_pages();
 
 }  // namespace permille

@@ -204,7 +204,7 @@ ModelSession::ModelSession(const std::string& model, const std::optional<fs::pat
                            const EventSink& sink)
     : state_(std::make_unique<State>()) {
     state_->model = open_model(model, device, sink);
-    if (adapter) state_->adapter = load_adapter(*adapter, *state_->model.base);
+    if (adapter) state_->adapter = load_adapter(*adapter, *state_->model.base, sink);
 }
 ModelSession::~ModelSession() = default;
 

@@ -36,6 +36,7 @@ struct Passage {
     at::Tensor residual;         // [N, D] what the rows will be added to
     const Norm* norm = nullptr;  // of the block
     at::Tensor positions;        // [N] int64, at embedding sites: the place of each token in its sentence, virtual tokens not counted
+    at::Tensor ids;              // [N] int64, at "embedding.tokens" sites: of the tokens
 };
 
 // At rows [N, D] that flow out of a block, a norm or an embedding, or into a cross-attention as its memory: what flows on instead.

@@ -77,7 +77,7 @@ Attached attach_values(const Method& method, const Seq2Seq& base, const Json& se
 
 Attached stored_form(const Attached& attached, const Seq2Seq& base) {
     const at::NoGradGuard guard;
-    const Json settings = attached.method->stored_settings(attached.settings);
+    const Json settings = attached.method->trained_settings(base.layout(), attached.settings, attached.values);
     std::vector<at::Tensor> values = attached.method->stored_values(base.layout(), attached.settings, attached.values);
     for (at::Tensor& value : values) value = value.detach().clone();
     return attach_values(*attached.method, base, settings, std::move(values));

@@ -19,6 +19,7 @@ public:
         info_.id = id;
         info_.mergeable = info_.identity_at_start = true;
         info_.default_learning_rate = parts_.front()->info().default_learning_rate;
+        info_.default_optimiser = parts_.front()->info().default_optimiser;
         for (const Method* part : parts_) {
             const MethodInfo& info = part->info();
             const auto joined = [](std::string& text, const std::string& more, const char* between) {
@@ -102,6 +103,14 @@ public:
 
     Json stored_settings(const Json& settings) const override {
         return joined_settings(settings, [](const Method& part, const Json& own) { return part.stored_settings(own); });
+    }
+    Json trained_settings(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const override {
+        std::size_t first = 0;
+        return joined_settings(settings, [&](const Method& part, const Json& own) {
+            const std::size_t count = part.tensors(layout, own).size();
+            first += count;
+            return part.trained_settings(layout, own, slice(values, first - count, count));
+        });
     }
     std::vector<at::Tensor> stored_values(const Layout& layout, const Json& settings,
                                           const std::vector<at::Tensor>& values) const override {

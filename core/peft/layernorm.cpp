@@ -1,6 +1,7 @@
 // LayerNorm tuning: the gains of the layer norms, their biases too, or the gains with all biases of the model (BitFit + gains). Which of
 // the three Üstün & Cooper Stickland (2022) mean could not be checked, so all are here. PEFT's LN_TUNING is the second.
-#include "core/peft/method.h"
+#include "core/base/error.h"
+#include "core/peft/targets.h"
 
 namespace permille {
 
@@ -59,6 +60,21 @@ public:
             if (parameter.role == ParameterRole::norm_weight && config(settings).holds(parameter.name, layout))
                 targets.push_back(parameter.name.substr(0, parameter.name.rfind('.')));
         return Json{{"peft_type", "LN_TUNING"}, {"target_modules", targets}};
+    }
+    Json from_peft(const Layout& layout, const Json& config) const override {
+        if (!is_peft_type(config, "LN_TUNING")) return nullptr;
+        refuse_other_fields(config, {});
+        std::vector<std::string> paths;
+        for (const auto& parameter : layout.parameters)
+            if (parameter.role == ParameterRole::norm_weight) paths.push_back(parameter.name.substr(0, parameter.name.rfind('.')));
+        Json chosen = Json::array();
+        for (const std::size_t i : peft_matches(config.value("target_modules", Json()), paths)) chosen.push_back(paths[i]);
+        for (const char* stacks : {"both", "encoder", "decoder"}) {
+            const Json settings = complete({{"stacks", stacks}});
+            if (peft_config(layout, settings)["target_modules"] == chosen) return settings;
+        }
+        throw Error(ErrorKind::unsupported, "adapter_config.json/target_modules", "names some of a stack's norms",
+                    "only all norms of a stack can be read, or of both");
     }
 };
 

@@ -46,7 +46,8 @@ struct TensorSpec {
     Init init;
     int base = -1;  // index of the base parameter that it replaces, or -1: added
     TensorRole role = TensorRole::trained;
-    double rate = 1;  // its learning rate is that of the run times this
+    double rate = 1;                   // its learning rate is that of the run times this
+    at::ScalarType type = at::kFloat;  // of a constant that is no float32: a mask's, an index's; the size of the file is counted from it
     std::int64_t count() const;
 };
 
@@ -79,6 +80,11 @@ public:
         return (void)layout, (void)settings, values;
     }
 
+    // stored_settings() when they depend on what was trained: which ranks are left.
+    virtual Json trained_settings(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const {
+        return (void)layout, (void)values, stored_settings(settings);
+    }
+
     // Added to the loss of every update; undefined: nothing.
     virtual at::Tensor penalty(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const {
         return (void)layout, (void)settings, (void)values, at::Tensor();
@@ -91,6 +97,9 @@ public:
 
     // adapter_config.json of Hugging Face PEFT, or null when PEFT does not have the method with these settings.
     virtual Json peft_config(const Layout& layout, const Json& settings) const { return (void)layout, (void)settings, nullptr; }
+    // What sets the method apart in an adapter_config.json of AdapterHub (core/peft/adapterhub.h), or null when it does not have the method
+    // with these settings.
+    virtual Json adapterhub_config(const Layout& layout, const Json& settings) const { return (void)layout, (void)settings, nullptr; }
     // The settings that an adapter_config.json of PEFT means, or null when it is another method's. Throws Error(unsupported) naming a field
     // that is this method's but not served.
     virtual Json from_peft(const Layout& layout, const Json& config) const { return (void)layout, (void)config, nullptr; }

@@ -111,4 +111,17 @@ TEST_CASE("what cannot be merged is refused and leaves nothing behind", "[cli]")
     CHECK(read_text(std::filesystem::path(other) / "config.json") == before);
 }
 
+TEST_CASE("an adapter is exported to AdapterHub where that has base and method", "[cli]") {
+    const Trained trained;
+    const std::string out = (trained.folder / "out").string(), adapter = trained.adapter("pfeiffer");
+    const Ran other = permille({"adapter", "export", adapter, "-m", kBase, "-o", out, "--json"});
+    CHECK(other.code == 1);
+    CHECK(other.error().at("kind") == "unsupported");
+    CHECK(other.error().at("what").get<std::string>().find("m2m_100") != std::string::npos);
+    CHECK_FALSE(std::filesystem::exists(out));
+    CHECK(permille({"adapter", "export", adapter, "-m", kBase, "-o", trained.folder.path().string()}).err.find("exists already") !=
+          std::string::npos);
+    CHECK(permille({"adapter", "export", adapter, "-m", kBase, "-o", out, "--layout", "other"}).code == 2);
+}
+
 }  // namespace permille::test

@@ -17,7 +17,7 @@ TEST_CASE("help goes to standard output with exit code 0", "[cli]") {
     CHECK(ran.code == 0);
     CHECK(ran.err.empty());
     for (const char* verb : {"info", "tokenize", "detokenize", "score", "translate", "bleu", "methods", "budget", "data", "pretrain",
-                             "train", "run", "status", "results", "plot", "adapter", "doctor"}) {
+                             "train", "run", "status", "results", "plot", "merge", "adapter", "doctor"}) {
         INFO(verb);
         CHECK(ran.out.find("\n  " + std::string(verb) + " ") != std::string::npos);
     }

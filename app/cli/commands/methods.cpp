@@ -26,6 +26,8 @@ Json to_json(const MethodInfo& method) {
     json["mergeable"] = method.mergeable;
     json["identity_at_start"] = method.identity_at_start;
     json["default_learning_rate"] = method.default_learning_rate;
+    json["equation"] = method.equation;
+    json["advice"] = method.advice;
     return json;
 }
 
@@ -47,8 +49,10 @@ std::string range_of(const Field& knob) {
 
 void describe(Console& console, const MethodInfo& method) {
     std::ostream& out = console.out();
-    out << method.id << ": " << method.name << "\n"
-        << method.summary << "\n\npaper                  " << method.paper << "\nwhere it goes          " << list_some(method.sites, 100)
+    out << method.id << ": " << method.name << "\n" << method.summary << "\n";
+    if (!method.equation.empty()) out << "\n    " << method.equation << "\n";
+    if (!method.advice.empty()) out << "\n" << method.advice << "\n";
+    out << "\npaper                  " << method.paper << "\nwhere it goes          " << list_some(method.sites, 100)
         << "\nsize knob              " << (method.size_knob.empty() ? "none: its size is fixed" : method.size_knob)
         << "\nmergeable              " << (method.mergeable ? "yes" : "no") << "\nstarts as the base     "
         << (method.identity_at_start ? "yes" : "no") << "\ndefault learning rate  " << Json(method.default_learning_rate).dump() << "\n";
@@ -63,8 +67,14 @@ void describe(Console& console, const MethodInfo& method) {
 
 Action make_methods(CLI::App& verb) {
     auto id = std::make_shared<std::string>();
-    verb.add_option("METHOD", *id, "one method: show its knobs too");
-    return [id](Console& console) {
+    auto markdown = std::make_shared<bool>(false);
+    CLI::Option* one = verb.add_option("METHOD", *id, "one method: show its knobs too");
+    verb.add_flag("--markdown", *markdown, "all methods as a page in Markdown, with equations, knobs and advice")->excludes(one);
+    return [id, markdown](Console& console) {
+        if (*markdown && !console.json()) {
+            console.out() << method_pages();
+            return kDone;
+        }
         if (!id->empty()) {
             const MethodInfo& method = find_method(*id, "METHOD");
             if (console.json()) console.print(Json::array({to_json(method)}));

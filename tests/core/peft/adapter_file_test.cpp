@@ -72,7 +72,10 @@ TEST_CASE("damaged adapters are named", "[peft]") {
     };
     const std::string first = tensors()[0].first;
     require_error([&] { load_adapter(folder / "none", *base); }, ErrorKind::file, {"none"});
-    refused(ErrorKind::file, {"permille.json"}, [&] { fs::remove(bad / "permille.json"); });
+    refused(ErrorKind::file, {"permille.json"}, [&] {
+        fs::remove(bad / "permille.json");
+        fs::remove(bad / "adapter_config.json");
+    });
     refused(ErrorKind::file, {"permille.json"}, [&] { write_text(bad / "permille.json", "{"); });
     refused(ErrorKind::file, {"permille.json/method"}, [&] { edit(bad / "permille.json", [](Json& json) { json.erase("method"); }); });
     refused(ErrorKind::unsupported, {"format", "2"}, [&] { edit(bad / "permille.json", [](Json& json) { json["format"] = 2; }); });
@@ -99,6 +102,81 @@ TEST_CASE("damaged adapters are named", "[peft]") {
     });
 }
 
+TEST_CASE("folders of Hugging Face PEFT are opened with the same logits", "[peft][golden]") {
+    const auto base = golden_model();
+    const TensorBatch batch = batch_of(*base->network, golden_pairs());
+    const std::map<std::string, std::pair<std::string, Json>> expected = {
+        {"adalora", {"adalora", {{"rank", 4}, {"target_rank", 2}, {"targets", "qv"}}}},
+        {"dora", {"dora", {{"rank", 3}, {"alpha", 8.0}, {"targets", "k,fc2"}}}},
+        {"ia3", {"ia3", {{"targets", "k,v,fc2"}}}},
+        {"ia3_bart", {"ia3", {{"targets", "qv"}}}},
+        {"layernorm", {"layernorm", {{"variant", "gains_and_biases"}, {"stacks", "both"}}}},
+        {"lora", {"lora", {{"rank", 4}, {"alpha", 16.0}, {"targets", "qv"}, {"rank_stabilised", false}}}},
+        {"lora_embeddings", {"lora", {{"rank", 3}, {"targets", "embeddings,fc1"}}}},
+        {"lora_path", {"lora", {{"rank", 2}, {"targets", "encoder.1.ffn.fc2,cross_attn.out"}}}},
+        {"lora_pattern", {"lora", {{"rank", 2}, {"targets", "cross_attn.k,cross_attn.v,decoder.*.ffn.fc1"}}}},
+        {"rslora", {"lora", {{"rank", 4}, {"targets", "all"}, {"rank_stabilised", true}}}},
+        {"vera", {"vera", {{"rank", 6}, {"targets", "v,fc2"}}}}};
+    for (const auto& [name, want] : expected) {
+        INFO("folder " << name);
+        const fs::path folder = golden("m2m100/peft/" + name);
+        std::string log;
+        const Attached attached = load_adapter(folder, *base, [&](const Event& event) { log += event.text; });
+        REQUIRE(attached.method->info().id == want.first);
+        for (const auto& [key, value] : want.second.items()) CHECK(attached.settings[key] == value);
+        REQUIRE(log.find("not known") != std::string::npos);
+        const at::NoGradGuard guard;
+        const at::Tensor logits = read_safetensors(folder / "logits.safetensors").at("logits");
+        const at::Tensor got = logits_of(*base->network, base->network->inference(attached.attachment.get()), batch);
+        require_close(got.narrow(0, 0, logits.size(0)), logits, 5e-5);
+        REQUIRE(describe_adapter(folder)["peft"]["peft_type"].is_string());
+
+        const TemporaryFolder again;  // and kept as our own, with the fingerprint
+        save_adapter(again / "own", attached, *base, {});
+        require_same(logits_of(*base->network, base->network->inference(load_adapter(again / "own", *base).attachment.get()), batch), got);
+    }
+}
+
+TEST_CASE("what no method serves of a PEFT folder is refused by name", "[peft]") {
+    const TemporaryFolder folder;
+    const auto base = golden_model();
+    const fs::path bad = folder / "bad";
+    const auto refused = [&](const char* from, ErrorKind kind, const std::vector<std::string>& words,
+                             const std::function<void(Json&)>& change) {
+        fs::remove_all(bad);
+        fs::copy(golden(std::string("m2m100/peft/") + from), bad);
+        edit(bad / "adapter_config.json", change);
+        require_error([&] { load_adapter(bad, *base); }, kind, words);
+    };
+    const auto set = [](const char* key, const Json& value) { return [key, value](Json& config) { config[key] = value; }; };
+    const ErrorKind unsupported = ErrorKind::unsupported;
+    refused("lora", unsupported, {"rank_pattern", "q_proj"}, set("rank_pattern", {{"q_proj", 3}}));
+    refused("lora", unsupported, {"alpha_pattern"}, set("alpha_pattern", {{"q_proj", 3}}));
+    refused("lora", unsupported, {"modules_to_save", "lm_head"}, set("modules_to_save", {"lm_head"}));
+    refused("lora", unsupported, {"bias", "all"}, set("bias", "all"));
+    refused("lora", unsupported, {"layers_to_transform"}, set("layers_to_transform", {0}));
+    refused("lora", unsupported, {"init_lora_weights", "pissa"}, set("init_lora_weights", "pissa"));
+    refused("lora", unsupported, {"something_new"}, set("something_new", 3));
+    refused("lora", unsupported, {"target_modules", "lm_head"}, set("target_modules", {"q_proj", "v_proj", "lm_head"}));
+    refused("lora", unsupported, {"target_modules"}, set("target_modules", nullptr));
+    refused("lora", unsupported, {"target_modules", "(q_proj"}, set("target_modules", "(q_proj"));
+    refused("lora", unsupported, {"peft_type", "LOHA"}, set("peft_type", "LOHA"));
+    refused("lora", ErrorKind::file, {"peft_type"}, [](Json& config) { config.erase("peft_type"); });
+    refused("lora", ErrorKind::tensor, {"shape"}, set("r", 3));
+    refused("lora", ErrorKind::config, {"rank"}, set("r", "many"));
+    refused("lora", ErrorKind::tensor, {"k_proj", "missing"}, set("target_modules", {"q_proj", "v_proj", "k_proj"}));
+    refused("lora", ErrorKind::tensor, {"v_proj", "not a tensor"}, set("target_modules", {"q_proj"}));
+    refused("dora", ErrorKind::tensor, {"magnitude"}, set("use_dora", false));
+    refused("ia3", unsupported, {"feedforward_modules"}, set("feedforward_modules", {"k_proj"}));
+    refused("vera", unsupported, {"save_projection"}, set("save_projection", false));
+    refused("adalora", unsupported, {"rank_pattern"}, set("rank_pattern", {{"model.encoder", 3}}));
+    refused("layernorm", unsupported, {"target_modules"}, set("target_modules", {"final_layer_norm"}));
+    fs::remove_all(bad);
+    fs::copy(golden("m2m100/peft/lora"), bad);
+    fs::remove(bad / "adapter_model.safetensors");
+    require_error([&] { load_adapter(bad, *base); }, ErrorKind::file, {"adapter_model.safetensors"});
+}
+
 // For tests/golden/make/check_peft_export.py, which opens the folders with PEFT.
 TEST_CASE("adapters and their logits for PEFT to open", "[.export]") {
     const char* folder = std::getenv("PERMILLE_EXPORT");
@@ -110,7 +188,19 @@ TEST_CASE("adapters and their logits for PEFT to open", "[.export]") {
         {"lora", Json{{"rank", 4}, {"alpha", 16}, {"targets", "all"}}},
         {"lora", Json{{"rank", 2}, {"alpha", 8}, {"targets", "attention"}, {"stacks", "decoder"}, {"rank_stabilised", true}}},
         {"layernorm", Json::object()},
-        {"layernorm", Json{{"stacks", "encoder"}}}};
+        {"layernorm", Json{{"stacks", "encoder"}}},
+        {"lora", Json{{"rank", 3}, {"targets", "embeddings,cross_attn,decoder.1.ffn.fc2"}}},
+        {"dora", Json{{"rank", 3}, {"alpha", 6}, {"targets", "q,fc1"}}},
+        {"ia3", Json::object()},
+        {"ia3", Json{{"targets", "attention"}, {"layers", "last 1"}}},
+        {"vera", Json{{"rank", 7}, {"targets", "all"}}},
+        {"adalora", Json{{"rank", 4}, {"alpha", 8}}},
+        {"adalora", Json{{"rank", 3}, {"ranks", "3,0,1,2,3,1,1,0,2,2,1,3,2,1"}}},
+        {"prefix", Json{{"prefix_length", 4}, {"encoder_self", false}, {"cross", false}, {"shift_positions", true}}},
+        {"prefix",
+         Json{{"prefix_length", 3}, {"encoder_self", false}, {"cross", false}, {"shift_positions", true}, {"reparametrised", true}}},
+        {"prompt", Json{{"prompt_length", 6}}},
+        {"prompt", Json{{"prompt_length", 1}, {"initialisation", "normal"}}}};
     for (std::size_t i = 0; i < cases.size(); ++i) {
         const Attached attached = attach_method(find_method_by_id(cases[i].first, ""), *base->network, cases[i].second, 3);
         const at::NoGradGuard guard;

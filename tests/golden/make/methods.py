@@ -92,7 +92,8 @@ def factor(update):
 
 def record(stem, all_cases):
     """all_cases: name -> (method, settings, function that gives the model, its trained tensors by our names, how far from their start, and, if not all
-    learn at the same rate, factors of the rate by name)."""
+    learn at the same rate, factors of the rate by name). A model may have `constants`, tensors of the method that are not trained, `penalty()`, added
+    to the loss of every update, and `after_update(number)`."""
     torch.set_num_threads(1)
     pairs = example_pairs()
     arguments, labels = inputs(pairs)
@@ -117,6 +118,8 @@ def record(stem, all_cases):
         for name, parameter in trained.items():
             kept[f"{case}.start.{name}"] = parameter.detach().clone()
             kept[f"{case}.gradient.{name}"] = parameter.grad.clone()
+        for name, tensor in getattr(model, "constants", {}).items():
+            kept[f"{case}.start.{name}"] = tensor.clone()
         groups = [{"params": [parameter], "share": rates[0].get(name, 1.0) if rates else 1.0} for name, parameter in trained.items()]
         optimizer = torch.optim.AdamW(groups, lr=TRAINING["learning_rate"], betas=(TRAINING["beta1"], TRAINING["beta2"]),
                                       eps=TRAINING["epsilon"], weight_decay=TRAINING["weight_decay"])
@@ -124,11 +127,13 @@ def record(stem, all_cases):
         for update in range(1, TRAINING["updates"] + 1):
             optimizer.zero_grad()
             value = loss()
-            value.backward()
+            (value + model.penalty() if hasattr(model, "penalty") else value).backward()
             norms.append(nn.utils.clip_grad_norm_(trained.values(), TRAINING["clip_norm"]).item())
             for group in optimizer.param_groups:
                 group["lr"] = TRAINING["learning_rate"] * factor(update) * group["share"]
             optimizer.step()
+            if hasattr(model, "after_update"):
+                model.after_update(update)
             losses.append(value.item())
         if case != "full":  # its file would be as large as the others together; the losses say as much
             for name, parameter in trained.items():
