@@ -12,7 +12,8 @@ if(CCACHE_PROGRAM)
 endif()
 
 if(PERMILLE_SANITIZE)
-  add_compile_options(-fsanitize=${PERMILLE_SANITIZE} -fno-omit-frame-pointer)
+  # GCC takes the standard library's own functions for uninitialized when it instruments them.
+  add_compile_options(-fsanitize=${PERMILLE_SANITIZE} -fno-omit-frame-pointer -Wno-maybe-uninitialized)
   add_link_options(-fsanitize=${PERMILLE_SANITIZE})
 endif()
 
