@@ -121,7 +121,7 @@ TEST_CASE("a tokenizer.json with absurd ids is refused before it costs memory", 
          {{"type", "BPE"}, {"vocab", {{"<s>", 0}, {"<pad>", 1}, {"</s>", 2}, {"<unk>", 3}, {"a", 4}}}, {"merges", Json::array()}}}};
     write_json(folder / "tokenizer.json", good);
     CHECK(SentencePieces(read_tokenizer_json(folder / "tokenizer.json").sentencepiece_model, "made").size() == 4);
-    for (const Json& id : {Json(9'999'999), Json(6), Json(-1)}) {
+    for (const Json& id : {Json(9'999'999), Json(7), Json(-1)}) {
         Json bad = good;
         bad["model"]["vocab"]["b"] = id;
         write_json(folder / "tokenizer.json", bad);
