@@ -18,7 +18,8 @@ if(PERMILLE_SANITIZE)
 endif()
 
 if(PERMILLE_FUZZ)
-  add_compile_options(-fsanitize=fuzzer-no-link)
+  # Undefined behaviour ends the program like any other finding.
+  add_compile_options(-O1 -fsanitize=fuzzer-no-link -fno-sanitize-recover=all)
 endif()
 
 # permille_target(NAME): the warnings and definitions every target of ours has.
