@@ -66,7 +66,7 @@ TEST_CASE("the sinusoids equal transformers'", "[models][golden]") {
     const std::string name = GENERATE("m2m100", "marian", "marian_separate");
     INFO("model " << name);
     const at::Tensor want = read_safetensors(golden(name + "/forward.safetensors")).at("sinusoids");
-    const Architecture& a = golden_model(name)->network->architecture();
+    const Architecture a = golden_model(name)->network->architecture();  // the model is gone after this line
     require_close(sinusoid_table(a.positions, want.size(0), want.size(1), a.pad_id), want, 1e-6);
 }
 
