@@ -142,6 +142,7 @@ OpenModel open_model(const std::string& model, const DeviceSettings& settings, c
     const at::Device device = parse_device(settings.device);
     const fs::path folder = find_model(model, sink, stop);
     open.base = load_base(folder, device, parse_dtype(settings.dtype, device));
+    if (!open.base->note.empty()) log_to(sink, folder.string() + ": " + open.base->note);
     open.tokenizer = load_tokenizer(folder);
     return open;
 }

@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/models/checkpoint.h"
+#include "core/models/tied_tables.h"
 
 namespace permille {
 namespace fs = std::filesystem;
@@ -43,8 +44,11 @@ ModelDescription describe_model(const fs::path& folder) {
     return description;
 }
 
-std::vector<at::Tensor> load_weights(const fs::path& folder, const Family& family, const Layout& layout, at::Tensor* logits_bias) {
+std::vector<at::Tensor> load_weights(const fs::path& folder, const Family& family, ModelDescription& description, at::Tensor* logits_bias) {
     TensorMap stored = read_checkpoint(find_checkpoint(folder));
+    description.note = settle_tables(description.architecture, stored, folder.string());
+    if (!description.note.empty()) description.layout = make_layout(description.architecture);
+    const Layout& layout = description.layout;
     std::vector<at::Tensor> weights(layout.parameters.size());
     const auto take = [&](const std::string& name) {
         const auto found = stored.find(name);
@@ -117,7 +121,7 @@ std::shared_ptr<const BaseModel> load_base(const fs::path& folder, at::Device de
     ModelDescription description = describe_model(folder);
     const Family& family = find_family(description.config, folder.string());
     at::Tensor logits_bias;
-    std::vector<at::Tensor> weights = load_weights(folder, family, description.layout, &logits_bias);
+    std::vector<at::Tensor> weights = load_weights(folder, family, description, &logits_bias);
     try {
         for (std::size_t i = 0; i < weights.size(); ++i) {
             const ParameterRole role = description.layout.parameters[i].role;
@@ -130,6 +134,7 @@ std::shared_ptr<const BaseModel> load_base(const fs::path& folder, at::Device de
         model->folder = folder;
         model->config = description.config;
         model->fingerprint = fingerprint_of(folder);
+        model->note = description.note;
         model->network = std::make_unique<const Seq2Seq>(description.architecture, std::move(weights),
                                                          description.architecture.logits_bias ? logits_bias : at::Tensor(), compute);
         cache.models[key] = model;

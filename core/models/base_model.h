@@ -17,6 +17,7 @@ struct BaseModel {
     std::filesystem::path folder;
     Json config;
     std::string fingerprint;  // sha256 over the names, sizes and contents of its weights
+    std::string note;         // what its user should know about the weights; usually empty
     std::unique_ptr<const Seq2Seq> network;
 };
 
@@ -25,12 +26,14 @@ struct ModelDescription {
     Json config;
     Architecture architecture;
     Layout layout;
+    std::string note;  // see BaseModel
 };
 ModelDescription describe_model(const std::filesystem::path& folder);
 
 // Tensors by parameter index of the layout, tied ones under any of their names; leftovers and missing or mis-shaped tensors are errors by
-// name.
-std::vector<at::Tensor> load_weights(const std::filesystem::path& folder, const Family& family, const Layout& layout,
+// name. Where tables that config.json ties are stored with different values, the description becomes that of what is stored
+// (tied_tables.h).
+std::vector<at::Tensor> load_weights(const std::filesystem::path& folder, const Family& family, ModelDescription& description,
                                      at::Tensor* logits_bias);
 
 // Throws Error(file, tensor, config, device_memory).

@@ -1,6 +1,6 @@
 // The directory of a zip archive whose entries are stored as they are, which is how torch.save has written checkpoints since PyTorch 1.6.
 // The file is untrusted: every number is checked, both of an entry's headers must agree, and entries may not overlap. Checksums are not
-// computed, since that would read the whole file.
+// computed, since that would read the whole file; torch.load (2.11) passes over a wrong one as well.
 #pragma once
 
 #include <cstddef>

@@ -32,9 +32,9 @@ public:
                         "copy or download the file again");
         for (const auto& [token, value] : json.items()) {
             const std::int64_t id = value.is_number_integer() ? value.get<std::int64_t>() : -1;
-            if (id < 0)
-                throw Error(ErrorKind::file, file.string() + ", '" + token + "'", "expected an id of 0 or more",
-                            "copy or download the file again");
+            if (id < 0 || id >= kMostTokens)
+                throw Error(ErrorKind::file, file.string() + ", '" + token + "'",
+                            "expected an id from 0 to " + std::to_string(kMostTokens - 1), "copy or download the file again");
             id_of_.emplace(token, id);
             token_of_.insert_or_assign(id, token);
             size_ = std::max(size_, id + 1);

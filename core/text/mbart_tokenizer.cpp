@@ -17,7 +17,7 @@ bool is_mbart25(const TokenizerFiles& files, std::int64_t end_of_pieces) {
     if (files.tokenizer_class == "MBart50Tokenizer") return false;
     if (files.tokenizer_class == "MBartTokenizer") return true;
     if (!files.config.contains("vocab_size") || !files.config["vocab_size"].is_number_integer()) return true;  // as transformers takes it
-    const auto left = files.config["vocab_size"].get<std::int64_t>() - end_of_pieces - 1;
+    const auto left = std::clamp<std::int64_t>(files.config["vocab_size"].get<std::int64_t>(), 0, kMostTokens) - end_of_pieces - 1;
     return left < static_cast<std::int64_t>(mbart50_languages().size());
 }
 

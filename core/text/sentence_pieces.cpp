@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/text/character_map.h"
 
 // Exported by the library, but declared only in a header that is not installed.
 namespace sentencepiece::logging {
@@ -19,6 +20,7 @@ SentencePieces::SentencePieces(const std::filesystem::path& file) : SentencePiec
 SentencePieces::SentencePieces(std::string_view serialized, const std::string& where)
     : processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()), where_(where) {
     silence_sentencepiece();
+    require_sound_character_maps(serialized, where);
     const auto status = processor_->LoadFromSerializedProto({serialized.data(), serialized.size()});
     if (serialized.empty() || !status.ok() || processor_->GetPieceSize() == 0)
         throw Error(ErrorKind::file, where,

@@ -67,7 +67,7 @@ std::vector<std::pair<std::int64_t, std::string>> TokenizerFiles::added_tokens()
     for (const auto& [key, value] : settings["added_tokens_decoder"].items()) {
         const auto text = token_text(value);
         const bool is_number = !key.empty() && key.size() < 10 && key.find_first_not_of("0123456789") == std::string::npos;
-        if (!text || !is_number)
+        if (!text || !is_number || std::stoll(key) >= kMostTokens)
             throw Error(ErrorKind::file, file("tokenizer_config.json").string() + ", /added_tokens_decoder/" + key,
                         "expected an id and a token", "copy or download the file again");
         tokens.emplace_back(std::stoll(key), *text);

@@ -13,6 +13,9 @@
 
 namespace permille {
 
+// Ids lie below it; 250,000 is much for a vocabulary.
+inline constexpr std::int64_t kMostTokens = std::int64_t{1} << 24;
+
 // The settings of a folder in Hugging Face layout: tokenizer_config.json, over it special_tokens_map.json where transformers lets it, and
 // config.json. Missing files leave everything at its default; damaged ones throw Error(file).
 struct TokenizerFiles {

@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/json.h"
+#include "core/text/tokenizer_files.h"
 
 namespace permille {
 namespace fs = std::filesystem;
@@ -82,7 +83,11 @@ std::vector<std::pair<std::int64_t, std::string>> added_tokens_of(const Json& js
     for (const auto& token : json["added_tokens"]) {
         if (!token.is_object() || !token.value("id", Json()).is_number_integer() || !token.value("content", Json()).is_string())
             throw Error(ErrorKind::file, where + ", /added_tokens", "expected ids and tokens", "copy or download the file again");
-        tokens.emplace_back(token["id"].get<std::int64_t>(), token["content"].get<std::string>());
+        const auto id = token["id"].get<std::int64_t>();
+        if (id < 0 || id >= kMostTokens)
+            throw Error(ErrorKind::file, where + ", /added_tokens", "expected an id from 0 to " + std::to_string(kMostTokens - 1),
+                        "copy or download the file again");
+        tokens.emplace_back(id, token["content"].get<std::string>());
     }
     return tokens;
 }
@@ -119,10 +124,11 @@ struct Piece {
 std::vector<Piece> byte_pair_pieces(const Json& model, const std::unordered_set<std::int64_t>& added, const std::string& where) {
     constexpr float kLast = -1e8F;  // pieces that no merge makes
     const auto scores = scores_of(model);
+    const auto end = static_cast<std::int64_t>(model["vocab"].size() + added.size());  // there are no gaps
     std::vector<Piece> pieces;
     for (const auto& [token, value] : model["vocab"].items()) {
         const auto id = value.is_number_integer() ? value.get<std::int64_t>() : -1;
-        if (id < 0 || id > 10'000'000) bad_vocabulary(where, token, "an id of 0 or more");
+        if (id < 0 || id >= end) bad_vocabulary(where, token, "an id from 0 to " + std::to_string(end - 1));
         if (id > 3 && added.contains(id)) continue;
         if (static_cast<std::size_t>(id) >= pieces.size()) pieces.resize(static_cast<std::size_t>(id) + 1);
         const auto score = scores.find(token);

@@ -12,12 +12,14 @@ if(CCACHE_PROGRAM)
 endif()
 
 if(PERMILLE_SANITIZE)
-  add_compile_options(-fsanitize=${PERMILLE_SANITIZE} -fno-omit-frame-pointer)
+  # GCC takes the standard library's own functions for uninitialized when it instruments them.
+  add_compile_options(-fsanitize=${PERMILLE_SANITIZE} -fno-omit-frame-pointer -Wno-maybe-uninitialized)
   add_link_options(-fsanitize=${PERMILLE_SANITIZE})
 endif()
 
 if(PERMILLE_FUZZ)
-  add_compile_options(-fsanitize=fuzzer-no-link)
+  # Undefined behaviour ends the program like any other finding.
+  add_compile_options(-O1 -fsanitize=fuzzer-no-link -fno-sanitize-recover=all)
 endif()
 
 # permille_target(NAME): the warnings and definitions every target of ours has.

@@ -2,12 +2,16 @@
 
 Both sides are loaded and warmed up, then measured in turns; what is printed are ratios of their speeds (minimum, median, maximum), the peak memory of
 both after loading and warm-up, and the share of the matrix work that this machine could do in the time (measured with a matrix product). Speeds are
-in non-padding source + target tokens or sentences per second of CPU time of one thread by default. Needs torch, transformers, peft, accelerate, for
---against ctranslate2 also ctranslate2. Examples, from the root of the source tree:
+in non-padding source + target tokens or sentences per second of CPU time of one thread by default. `memory` measures Permille alone: what opening a
+checkpoint costs, what two processes share of it, and the peaks of translating and training beside the estimates of `permille info --memory`. Needs
+the packages of tests/golden/make/requirements.txt; `packaging/reference-python` makes such an environment and prints its python. Examples, from the
+root of the source tree:
 
     python tests/bench/compare.py training --method lora --against best
     python tests/bench/compare.py training --method bottleneck --against trainer --model FOLDER --text pairs.tsv --source en --target de
     python tests/bench/compare.py decoding --beam 5 --against hf --dtype bfloat16
+    python tests/bench/compare.py decoding --shape 418M --sentences 8 --min-length 20 --max-length 20 --against ctranslate2
+    python tests/bench/compare.py memory --shape 418M
 """
 import argparse
 import json
@@ -23,11 +27,11 @@ from pathlib import Path
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["training", "decoding"])
+    parser.add_argument("what", choices=["training", "decoding", "memory"])
     parser.add_argument("--against", choices=["best", "trainer", "hf", "ctranslate2"], help="best: a tuned loop; trainer: Seq2SeqTrainer's defaults")
-    parser.add_argument("--programs", default="build/release/bench", help="folder of bench_training and bench_decoding")
+    parser.add_argument("--programs", default="build/release/bench", help="folder of the benches; the program is in bin beside it")
     parser.add_argument("--model", help="a model folder; without it one with random weights is made")
-    parser.add_argument("--shape", default="512,6,2048,32109", help="width, layers, feed-forward width and vocabulary of the random model")
+    parser.add_argument("--shape", default="512,6,2048,32109", help="width, layers, feed-forward width and vocabulary of the random model, or 418M")
     parser.add_argument("--text", help="source TAB target lines; without it random sentences of the usual lengths")
     parser.add_argument("--source", help="source language of the text, as the tokenizer spells it")
     parser.add_argument("--target")
@@ -38,6 +42,8 @@ def arguments():
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--sentences", type=int, default=64)
     parser.add_argument("--max-length", type=int, default=25)
+    parser.add_argument("--min-length", type=int, default=0, help="the same as --max-length: all sides do the same steps, whatever the weights")
+    parser.add_argument("--tasks", default="translate,lora", help="of memory: translate and ids of methods")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
@@ -47,6 +53,7 @@ def arguments():
     given.method = given.method or ("lora" if given.what == "training" else "none")
     if given.what == "training" and (given.method == "none" or given.against not in ("best", "trainer")):
         parser.error("training needs a method, against best or trainer")
+    given.shape = {"418M": "1024,12,4096,128112"}.get(given.shape, given.shape)
     if given.what == "decoding" and given.against not in ("hf", "ctranslate2"):
         parser.error("decoding goes against hf or ctranslate2")
     return given
@@ -92,7 +99,7 @@ class Side:
         self.name, self.results = name, []
         environment = os.environ | {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        self.read()
+        self.first = self.read()
 
     def read(self):
         for line in self.process.stdout:
@@ -137,6 +144,30 @@ def training_work(model, pairs, method):
     decoder = c["decoder_layers"] * (6 * d * d + 2 * d * c["decoder_ffn_dim"]) + d * c["vocab_size"]
     sources, targets = (sum(len(pair[i]) for pair in pairs) for i in (0, 1))
     return 2 * (3 if method == "full" else 2) * (encoder * sources + decoder * targets) / (sources + targets)
+
+
+# ---- memory
+
+def memory(given, model):
+    """Each figure from a process of its own; the checkpoint's pages are in the system's file cache or not, that changes times only."""
+    bench, program = str(Path(given.programs) / "bench_memory"), str(Path(given.programs).parent / "bin" / "permille")
+    pair = [Side("bench_memory", [bench, model, "open", given.dtype]) for _ in range(2)]
+    for side in pair:
+        side.measure()
+    for side in pair:
+        side.measure()  # now both have the pages
+        side.close()
+    info = json.loads(subprocess.run([program, "info", model, "--memory", "--json", "--dtype", given.dtype], capture_output=True, check=True).stdout)
+    report = {"what": "memory", "dtype": given.dtype, "parameters": info["parameters"],
+              "checkpoint_bytes": sum(f.stat().st_size for f in Path(model).glob("*.safetensors")),
+              "opened": pair[0].first, "after_use_beside_another": pair[0].results[-1], "tasks": {}}
+    needs = info["memory"]
+    for task in given.tasks.split(","):
+        result = subprocess.run([bench, model, task, given.dtype], capture_output=True, check=True, text=True)
+        peak, estimate = json.loads(result.stdout)["peak_bytes"], needs["inference_bytes"] if task == "translate" else needs["training_bytes"][task]
+        report["tasks"][task] = {"estimate_bytes": estimate, "peak_bytes": peak, "ratio": estimate / peak}
+    print(json.dumps(report, indent=1))
+    return 0
 
 
 # ---- the other side, in a process of its own
@@ -293,38 +324,42 @@ def generate(request, pairs):
             ids = padded(rows, pad)
             with torch.inference_mode():
                 out = model.generate(input_ids=ids, attention_mask=(ids != pad).long(), num_beams=request["beam"], max_length=request["max_length"],
-                                     early_stopping=request["beam"] > 1, forced_bos_token_id=request["forced"], do_sample=False)
+                                     min_length=request["min_length"], early_stopping=request["beam"] > 1, forced_bos_token_id=request["forced"],
+                                     do_sample=False)
             generated += int((out != pad).sum()) - len(rows)
         return {"units": len(sources), "generated": generated}
     serve(once)
 
 
+def convert(request, _pairs):
+    """For CTranslate2, in a process of its own, so that its memory is not counted. A token's name is its id: no tokenizer is needed."""
+    from ctranslate2.converters.transformers import M2M100Loader, TransformersConverter
+
+    class Converter(TransformersConverter):
+        def load_tokenizer(self, *_arguments, **_more):
+            return None
+
+    def set_config(_loader, config, model, _tokenizer):
+        config.bos_token, config.eos_token, config.unk_token = str(model.config.bos_token_id), str(model.config.eos_token_id), "3"
+        config.decoder_start_token = str(model.config.decoder_start_token_id)
+
+    M2M100Loader.get_vocabulary = lambda _loader, model, _tokenizer: list(map(str, range(model.config.vocab_size)))
+    M2M100Loader.set_config = set_config
+    Converter(request["model"]).convert(request["converted"], quantization=request["dtype"])
+
+
 def ctranslate2(request, pairs):
-    """Tokens are given by name, so the folder needs its tokenizer."""
     import ctranslate2 as ct2
-    from transformers import AutoTokenizer
-    from ctranslate2.converters.transformers import M2M100Loader
-
-    def names(_loader, model, tokenizer):  # the converter's own list supposes M2M-100's number of unused rows
-        known, count = tokenizer.convert_ids_to_tokens(range(len(tokenizer))), model.config.vocab_size
-        unique = {}
-        for i in range(count):
-            name = known[i] if i < len(known) and known[i] is not None and known[i] not in unique else f"unused{i}"
-            unique[name] = i
-        return list(unique)
-
-    M2M100Loader.get_vocabulary = names
-    tokenizer = AutoTokenizer.from_pretrained(request["model"])
-    with tempfile.TemporaryDirectory() as folder:
-        ct2.converters.TransformersConverter(request["model"]).convert(folder, quantization=request["dtype"], force=True)
-        translator = ct2.Translator(folder, device="cpu", compute_type=request["dtype"], intra_threads=request["threads"], inter_threads=1)
-    sources = [tokenizer.convert_ids_to_tokens(p[0]) for p in pairs[:request["sentences"]]]
-    prefix = [tokenizer.convert_ids_to_tokens([request["forced"]])] * len(sources) if request["forced"] is not None else None
+    translator = ct2.Translator(request["converted"], device="cpu", compute_type=request["dtype"], intra_threads=request["threads"], inter_threads=1)
+    sources = [list(map(str, p[0])) for p in pairs[:request["sentences"]]]
+    prefix = [[str(request["forced"])]] * len(sources) if request["forced"] is not None else None
+    longest = request["max_length"] - 1
 
     def once():
-        out = translator.translate_batch(sources, target_prefix=prefix, beam_size=request["beam"], max_decoding_length=request["max_length"] - 1,
-                                         batch_type="tokens", max_batch_size=request["batch_tokens"] // request["beam"])
-        return {"units": len(sources), "generated": sum(len(o.hypotheses[0]) + 1 for o in out)}  # the end is not told
+        out = translator.translate_batch(sources, target_prefix=prefix, beam_size=request["beam"], max_decoding_length=longest,
+                                         min_decoding_length=max(1, request["min_length"] - 1), batch_type="tokens",
+                                         max_batch_size=request["batch_tokens"] // request["beam"])
+        return {"units": len(sources), "generated": sum(min(len(o.hypotheses[0]) + 1, longest) for o in out)}  # the end is not told
     serve(once)
 
 
@@ -334,7 +369,8 @@ def worker(request):
     transformers.utils.logging.set_verbosity_error()
     torch.set_num_threads(request["threads"])
     pairs = [json.loads(line) for line in open(request["pairs"], encoding="utf-8")]
-    {"best": best_loop, "trainer": trainer_defaults, "hf": generate, "ctranslate2": ctranslate2}[request["against"]](request, pairs)
+    {"best": best_loop, "trainer": trainer_defaults, "hf": generate, "ctranslate2": ctranslate2,
+     "convert": convert}[request["against"]](request, pairs)
 
 
 def main():
@@ -345,15 +381,19 @@ def main():
         model = given.model or str(Path(work) / "model")
         if not given.model:
             random_model(given.shape, model)
+        if given.what == "memory":
+            return memory(given, model)
         file = str(Path(work) / "pairs.jsonl")
         forced = token_pairs(given, model, file)
         pairs = [json.loads(line) for line in open(file, encoding="utf-8")]
         method = None if given.method == "none" else given.method
         settings = {"lora": {"rank": 8, "targets": "qv"}, "bottleneck": {"bottleneck_dim": 64}}.get(given.method, {})
         request = {"model": model, "pairs": file, "method": method, "settings": settings, "batch_tokens": given.batch_tokens, "updates": given.updates,
-                   "beam": given.beam, "sentences": given.sentences, "max_length": given.max_length, "forced": forced, "dtype": given.dtype,
-                   "threads": given.threads, "against": given.against}
+                   "beam": given.beam, "sentences": given.sentences, "max_length": given.max_length, "min_length": given.min_length, "forced": forced,
+                   "dtype": given.dtype, "threads": given.threads, "against": given.against, "converted": str(Path(work) / "converted")}
         rate, work_per_token = matrix_rate(given.dtype, given.threads), training_work(model, pairs, given.method)
+        if given.against == "ctranslate2":
+            subprocess.run([sys.executable, __file__, given.what, "--worker", json.dumps(request | {"against": "convert"})], check=True)
         ours = Side("permille", [str(Path(given.programs) / f"bench_{given.what}"), json.dumps(request)])
         other = Side(given.against, [sys.executable, __file__, given.what, "--worker", json.dumps(request)])
         for _ in range(given.rounds):

@@ -1,5 +1,5 @@
-// Translates the sources of a file of [[source ids], [labels]] lines: {"model", "pairs", "sentences", "beam", "max_length", "batch_tokens",
-// "forced" (id or null), "dtype", "threads", "method" (or null), "settings", "out": file for the ids, optional}.
+// Translates the sources of a file of [[source ids], [labels]] lines: {"model", "pairs", "sentences", "beam", "max_length", "min_length",
+// "batch_tokens", "forced" (id or null), "dtype", "threads", "method" (or null), "settings", "out": file for the ids, optional}.
 #include <ATen/Parallel.h>
 
 #include "core/base/error.h"
@@ -29,6 +29,7 @@ int measure(const Json& request) {
     SearchSettings settings;
     settings.beam_size = request.at("beam").get<std::int64_t>();
     settings.max_length = request.at("max_length").get<std::int64_t>();
+    settings.rules.min_length = request.at("min_length").get<std::int64_t>();
     settings.batch_tokens = request.at("batch_tokens").get<std::int64_t>();
     if (!request.at("forced").is_null()) settings.forced_first = request.at("forced").get<std::int64_t>();
     return bench::serve([&] {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iostream>
 #include <string>
+#include <utility>
 
 #include "core/base/json.h"
 
@@ -30,12 +31,23 @@ inline std::int64_t peak_bytes() {
     return 0;
 }
 
-// `once` returns what it counted; it is called to warm up first.
+// What this process holds now, in bytes: all resident pages, those that are its own, and its share when each page is divided by the
+// processes that map it.
+inline Json memory_now() {
+    Json now;
+    std::ifstream rollup("/proc/self/smaps_rollup");
+    for (std::string line; std::getline(rollup, line);)
+        for (const auto& [field, name] : {std::pair{"Rss:", "resident_bytes"}, {"Anonymous:", "own_bytes"}, {"Pss:", "proportional_bytes"}})
+            if (line.rfind(field, 0) == 0) now[name] = std::stoll(line.substr(std::string(field).size())) * 1024;
+    return now;
+}
+
+// `once` returns what it counted; it is called to warm up first. `ready` is told when that is done.
 template <class Function>
-int serve(Function&& once) {
+int serve(Function&& once, const Json& ready = {{"ready", true}}) {
     once();
     reset_peak();
-    std::cout << Json{{"ready", true}}.dump() << std::endl;
+    std::cout << ready.dump() << std::endl;
     for (std::string line; std::getline(std::cin, line);) {
         const double cpu = cpu_seconds(), wall = wall_seconds();
         Json result = once();

@@ -2,6 +2,7 @@
 // each in a process of its own, on models made here. Prints a table; fails when an estimate is off by more than kMemoryFactor.
 //     bench_memory                     all of it
 //     bench_memory FOLDER TASK DTYPE   one measurement (TASK: translate or a method's id), as JSON
+//     bench_memory FOLDER open DTYPE   what opening takes; then, for every line on standard input, what is held with every weight in use
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <stdlib.h>
@@ -94,6 +95,22 @@ Json measure(const std::string& folder, const std::string& task, const std::stri
     return {{"peak_bytes", bench::peak_bytes()}};
 }
 
+int measure_opening(const std::string& folder, const std::string& dtype) {
+    at::set_num_threads(1);
+    const double start = bench::wall_seconds();
+    const auto base = load_base(folder, at::kCPU, parse_dtype(dtype, at::kCPU));
+    Json opened = bench::memory_now();
+    opened["wall_seconds"] = bench::wall_seconds() - start;
+    const auto use = [&] {
+        double sum = 0;
+        for (const at::Tensor& weight : base->network->weights()) sum += weight.sum().item<double>();
+        Json now = bench::memory_now();
+        now["sum"] = sum;
+        return now;
+    };
+    return bench::serve(use, opened);
+}
+
 Json measured(const std::string& program, const std::string& folder, const std::string& task, const std::string& dtype) {
     const std::string command = "'" + program + "' '" + folder + "' " + task + " " + dtype;
     FILE* child = popen(command.c_str(), "r");
@@ -140,6 +157,7 @@ int main(int count, char** arguments) {
     prepare_process();
     try {
         if (count != 4) return compare(fs::read_symlink("/proc/self/exe").string());
+        if (std::string(arguments[2]) == "open") return measure_opening(arguments[1], arguments[3]);
         std::cout << measure(arguments[1], arguments[2], arguments[3]).dump() << std::endl;
         return 0;
     } catch (const std::exception& error) {

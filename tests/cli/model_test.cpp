@@ -39,6 +39,51 @@ TEST_CASE("info works on a folder that holds only config.json", "[cli]") {
     CHECK(ran.json().at("parameters").get<std::int64_t>() > 0);
 }
 
+TEST_CASE("published models have their published sizes", "[cli]") {
+    struct Published {
+        std::string name, type;
+        std::int64_t d_model, ffn, layers, vocabulary, positions, parameters;
+    };
+    // Tied tables counted once, fixed positions and the bias of the logits not at all.
+    const std::vector<Published> models = {
+        {"mBART-25 (cc25)", "mbart", 1024, 4096, 12, 250027, 1024, 610'851'840},
+        {"mBART-50-large", "mbart", 1024, 4096, 12, 250054, 1024, 610'879'488},
+        {"M2M-100 418M", "m2m_100", 1024, 4096, 12, 128112, 1024, 483'905'536},
+        {"M2M-100 1.2B", "m2m_100", 1024, 8192, 24, 128112, 1024, 1'239'470'080},
+        {"NLLB-200-distilled-600M", "m2m_100", 1024, 4096, 12, 256206, 1024, 615'073'792},
+        {"NLLB-200 1.3B", "m2m_100", 1024, 8192, 24, 256206, 1024, 1'370'638'336},
+        {"NLLB-200 3.3B", "m2m_100", 2048, 8192, 24, 256206, 1024, 3'344'863'232},
+        {"OPUS-MT base (en-de)", "marian", 512, 2048, 6, 58101, 512, 73'886'208},
+    };
+    for (const Published& model : models) {
+        INFO(model.name);
+        const TemporaryFolder folder;
+        Json config = {{"model_type", model.type},
+                       {"d_model", model.d_model},
+                       {"encoder_layers", model.layers},
+                       {"decoder_layers", model.layers},
+                       {"encoder_attention_heads", model.d_model / 64},
+                       {"decoder_attention_heads", model.d_model / 64},
+                       {"encoder_ffn_dim", model.ffn},
+                       {"decoder_ffn_dim", model.ffn},
+                       {"vocab_size", model.vocabulary},
+                       {"max_position_embeddings", model.positions},
+                       {"scale_embedding", true}};
+        if (model.type == "marian") {  // fields without which the published files would mean something else
+            config["pad_token_id"] = config["decoder_start_token_id"] = model.vocabulary - 1;
+            config["eos_token_id"] = 0;
+            config["static_position_embeddings"] = true;
+            config["activation_function"] = "swish";
+        }
+        write_json(folder / "config.json", config);
+        const Ran ran = permille({"info", folder.path().string(), "--json"});
+        INFO(ran.err);
+        REQUIRE(ran.code == 0);
+        CHECK(ran.json().at("parameters") == model.parameters);
+        CHECK(ran.json().at("vocab_size") == model.vocabulary);
+    }
+}
+
 TEST_CASE("info estimates the memory that every method needs, from config.json alone", "[cli]") {
     const TemporaryFolder folder;
     std::filesystem::copy_file(std::filesystem::path(kBase) / "config.json", folder / "config.json");

@@ -188,12 +188,12 @@ TEST_CASE("tensors that a model does not have are listed by name, from any form"
 
     items.emplace_back("model.pooler.weight", items.front().second);
     write_text(folder / "pytorch_model.bin", torch_archive(pickle::state_dict(items), storages));
-    const Layout layout = describe_model(folder.path()).layout;
+    ModelDescription description = describe_model(folder.path());
     const Family& family = find_family({{"model_type", "m2m_100"}}, "test");
-    require_error([&] { load_weights(folder.path(), family, layout, nullptr); }, ErrorKind::tensor, {"model.pooler.weight"});
+    require_error([&] { load_weights(folder.path(), family, description, nullptr); }, ErrorKind::tensor, {"model.pooler.weight"});
     items.pop_back();
     const std::string lost = items[5].first;
     items.erase(items.begin() + 5);
     write_text(folder / "pytorch_model.bin", torch_archive(pickle::state_dict(items), storages));
-    require_error([&] { load_weights(folder.path(), family, layout, nullptr); }, ErrorKind::tensor, {lost, "missing"});
+    require_error([&] { load_weights(folder.path(), family, description, nullptr); }, ErrorKind::tensor, {lost, "missing"});
 }

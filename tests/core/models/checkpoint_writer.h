@@ -13,7 +13,7 @@ namespace permille::test {
 // The lowest `bytes` bytes of a number, little-endian.
 inline std::string little(std::uint64_t value, std::size_t bytes) {
     std::string text;
-    for (std::size_t i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i) & 255);
+    for (std::size_t i = 0; i < bytes; ++i) text += i < sizeof value ? static_cast<char>(value >> (8 * i) & 255) : '\0';
     return text;
 }
 

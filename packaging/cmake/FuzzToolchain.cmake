@@ -1,0 +1,20 @@
+# The compiler of the preset `fuzz`: the newest clang that is here with libFuzzer. From 16 on, as older ones reject lambdas that capture structured
+# bindings; Debian 12's own is 14.
+if(NOT CMAKE_CXX_COMPILER)
+  foreach(version 22 21 20 19 18 17 16)
+    find_program(PERMILLE_CLANG_${version} clang++-${version})
+    mark_as_advanced(PERMILLE_CLANG_${version})
+    if(PERMILLE_CLANG_${version})
+      execute_process(COMMAND ${PERMILLE_CLANG_${version}} -fsanitize=fuzzer -\#\#\# -x c++ /dev/null -o /dev/null
+                      OUTPUT_QUIET ERROR_VARIABLE linked)
+      string(REGEX MATCH "\"([^\"]*libclang_rt.fuzzer[^\"]*)\"" found "${linked}")
+      if(found AND EXISTS "${CMAKE_MATCH_1}")
+        set(CMAKE_CXX_COMPILER ${PERMILLE_CLANG_${version}})
+        break()
+      endif()
+    endif()
+  endforeach()
+endif()
+if(NOT CMAKE_CXX_COMPILER)
+  message(FATAL_ERROR "The preset fuzz needs clang 16 or newer with its runtime: apt-get install clang-16 libclang-rt-16-dev")
+endif()
