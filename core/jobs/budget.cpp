@@ -202,7 +202,7 @@ private:
             return std::to_string(static_cast<std::int64_t>(amount)) + (bytes ? " bytes" : " parameters") + " (" + percent(share) +
                    " of this base)";
         };
-        const std::string name = method_.info().name + (bytes ? "'s file" : "");
+        const std::string name = (bytes ? "the file of " : "") + method_.info().name;
         if (fixed()) return name + " has a fixed size, " + shown(least, *answer.min_percent);
         return name + " reaches " + shown(least, *answer.min_percent) + " to " + shown(most, *answer.max_percent);
     }

@@ -222,7 +222,7 @@ TEST_CASE("budget solves or says why not", "[cli]") {
     CHECK(permille({"budget", "-m", kBase, "--method", "lora", "--budget", "2k"}).out.find("rank=") != std::string::npos);
     const Ran tiny = permille({"budget", "-m", kBase, "--method", "lora", "--budget", "100B"});
     CHECK(tiny.code == 0);
-    CHECK(tiny.out.find("LoRA's file reaches") != std::string::npos);
+    CHECK(tiny.out.find("the file of LoRA reaches") != std::string::npos);
     CHECK(permille({"budget", "-m", kBase, "--method", "lora", "--set", "rnak=2"}).err.find("'rank'") != std::string::npos);
 }
 
