@@ -12,6 +12,8 @@ namespace permille {
 const std::vector<MethodInfo>& method_catalog();
 // Throws Error(config) that names the nearest known method.
 const MethodInfo& find_method(const std::string& id, const std::string& where);
+// What a knob may be, for people: "1 to 65536", "relu, gelu, swish".
+std::string knob_range(const Field& knob);
 // All methods as a page in Markdown: idea, equation, paper, sites, knobs, when to use it. docs/methods.md is this page.
 std::string method_pages();
 

@@ -54,7 +54,7 @@ MergeReport merge_adapter(const std::string& model, const fs::path& adapter, con
 
     MergeReport report{place.string(), attached.method->info().id, dtype, network.layout().parameter_count(), 0};
     for (std::size_t i = 0; i < weights.size(); ++i) {
-        if (!weights[i].is_same(network.weights()[i])) ++report.changed_tensors;
+        if (!at::equal(weights[i], network.weights()[i])) ++report.changed_tensors;
         if (!at::isfinite(weights[i].to(stored)).all().item<bool>())
             throw Error(ErrorKind::unsupported, network.layout().parameters[i].name, "has values that " + dtype + " cannot hold",
                         "give --dtype float32 or bfloat16");

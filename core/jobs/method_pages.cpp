@@ -1,4 +1,5 @@
 // The method table as a page of documentation.
+#include <cmath>
 #include <sstream>
 
 #include "core/jobs/catalog.h"
@@ -15,16 +16,10 @@ std::string cell(const std::string& text) {
 
 std::string number(double value) {
     std::ostringstream text;
-    text << value;
+    const bool whole = std::abs(value) < 1e15 && value == std::floor(value);
+    if (whole) text << static_cast<std::int64_t>(value);
+    else text << value;
     return text.str();
-}
-
-std::string range_of(const Field& knob) {
-    if (!knob.choices.empty()) return list_some(knob.choices, 100);
-    if (!knob.min && !knob.max) return std::string(to_string(knob.type));
-    if (!knob.max) return number(*knob.min) + " or more";
-    if (!knob.min) return "up to " + number(*knob.max);
-    return number(*knob.min) + " to " + number(*knob.max);
 }
 
 std::string default_of(const Field& knob) {
@@ -46,11 +41,19 @@ void write(std::ostream& page, const MethodInfo& method) {
     if (method.knobs.empty()) return;
     page << "\n| knob | default | values | meaning |\n| --- | --- | --- | --- |\n";
     for (const Field& knob : method.knobs)
-        page << "| `" << knob.name << "` | " << cell(default_of(knob)) << " | " << cell(range_of(knob)) << " | " << cell(knob.help)
+        page << "| `" << knob.name << "` | " << cell(default_of(knob)) << " | " << cell(knob_range(knob)) << " | " << cell(knob.help)
              << " |\n";
 }
 
 }  // namespace
+
+std::string knob_range(const Field& knob) {
+    if (!knob.choices.empty()) return list_some(knob.choices, 100);
+    if (!knob.min && !knob.max) return std::string(to_string(knob.type));
+    if (!knob.max) return number(*knob.min) + " or more";
+    if (!knob.min) return "up to " + number(*knob.max);
+    return number(*knob.min) + " to " + number(*knob.max);
+}
 
 std::string method_pages() {
     std::ostringstream page;

@@ -1,5 +1,4 @@
 #include <ostream>
-#include <sstream>
 
 #include "app/cli/command.h"
 #include "core/jobs/catalog.h"
@@ -33,20 +32,6 @@ Json to_json(const MethodInfo& method) {
 
 std::string plain(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
-std::string shown_short(double value) {
-    std::ostringstream text;
-    text << value;
-    return text.str();
-}
-
-std::string range_of(const Field& knob) {
-    if (!knob.choices.empty()) return list_some(knob.choices, 12);
-    if (!knob.min && !knob.max) return std::string(to_string(knob.type));
-    if (!knob.max) return shown_short(*knob.min) + " or more";
-    if (!knob.min) return "up to " + shown_short(*knob.max);
-    return shown_short(*knob.min) + " to " + shown_short(*knob.max);
-}
-
 void describe(Console& console, const MethodInfo& method) {
     std::ostream& out = console.out();
     out << method.id << ": " << method.name << "\n" << method.summary << "\n";
@@ -59,7 +44,7 @@ void describe(Console& console, const MethodInfo& method) {
     if (method.knobs.empty()) return;
     out << "\nKnobs, given as --set knob=value:\n";
     std::vector<std::vector<std::string>> rows = {{"knob", "default", "range", "meaning"}};
-    for (const Field& knob : method.knobs) rows.push_back({knob.name, plain(knob.default_value), range_of(knob), knob.help});
+    for (const Field& knob : method.knobs) rows.push_back({knob.name, plain(knob.default_value), knob_range(knob), knob.help});
     console.print_table(rows);
 }
 
