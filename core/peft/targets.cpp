@@ -19,6 +19,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
         const auto first = part.find_first_not_of(" \t"), last = part.find_last_not_of(" \t");
         parts.push_back(first == std::string::npos ? "" : part.substr(first, last - first + 1));
     }
+    if (parts.empty()) parts.emplace_back();
     return parts;
 }
 
