@@ -84,7 +84,8 @@ std::string format_budget(const Budget& budget) {
     const bool bytes = budget.unit == Budget::Unit::bytes;
     for (const auto& [factor, name] : {std::pair(1e9, "G"), std::pair(1e6, "M"), std::pair(1e3, "k")}) {
         const double short_value = budget.amount / factor;
-        if (short_value < 1 || rounded(short_value * 1000) != std::floor(short_value * 1000 + 0.5)) continue;  // at most three decimals
+        if (short_value < 1) continue;
+        if (rounded(short_value * 1000) != std::floor(short_value * 1000 + 0.5)) break;  // more than three decimals
         return before + plain_number(rounded(short_value)) + name + (bytes ? "B" : "");
     }
     std::array<char, 64> digits{};

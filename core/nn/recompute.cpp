@@ -22,11 +22,11 @@ struct Again : torch::CustomClassHolder {
 };
 
 struct Recompute : torch::autograd::Function<Recompute> {
-    static at::Tensor forward(torch::autograd::AutogradContext* context, const torch::autograd::variable_list& inputs,
-                              const torch::autograd::variable_list& trained, const Forward& now, const LayerFunction& layer) {
+    static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList inputs, at::TensorList trained, const Forward& now,
+                              const LayerFunction& layer) {
         context->saved_data["again"] = c10::IValue::make_capsule(c10::make_intrusive<Again>(now, layer));
         context->saved_data["inputs"] = static_cast<std::int64_t>(inputs.size());
-        torch::autograd::variable_list kept = inputs;
+        torch::autograd::variable_list kept = inputs.vec();
         kept.insert(kept.end(), trained.begin(), trained.end());
         context->save_for_backward(kept);
         // With gradient mode as it is outside: modules tell training from translating by it. The graph ends with this function.
@@ -76,7 +76,8 @@ struct Recompute : torch::autograd::Function<Recompute> {
 
 at::Tensor run_layer(const Forward& forward, const std::vector<at::Tensor>& inputs, const LayerFunction& layer) {
     if (forward.recompute.empty() || !at::GradMode::is_enabled()) return layer(forward, inputs);
-    return Recompute::apply(inputs, forward.recompute, forward, layer);
+    // As lists: of a vector autograd would not see the tensors.
+    return Recompute::apply(at::TensorList(inputs), at::TensorList(forward.recompute), forward, layer);
 }
 
 }  // namespace permille
