@@ -6,8 +6,10 @@
 // of each kind of attention P = W2 tanh(W1 E + b1) + b2 with E [l, D] from N(0, 1), W1 [k, D], W2 [L 2 D, k] for its L layers. Only P is
 // stored.
 //
-// Hugging Face PEFT's PREFIX_TUNING is a prefix of the decoder's self-attention alone that fills its cache, so that the decoder's tokens
-// take later positions: decoder_self only, with shift_positions. It is written so that PEFT opens it.
+// peft_form is what Hugging Face PEFT's PREFIX_TUNING (0.21) computes: a prefix of the decoder's self-attention alone, which fills its
+// cache, so that the decoder's tokens take later positions. PEFT divides its L pairs of keys and values as if there were two attentions a
+// layer and drops the second, so that layer i reads pair 2 i mod L: of an even number of layers half of the pairs are read, by two layers
+// each. They are counted and stored all the same, as there.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -25,7 +27,7 @@ struct PrefixConfig : Scope {
     bool encoder_self = true, decoder_self = true, cross = true;
     bool reparametrised = false;
     std::int64_t hidden_dim = 512;
-    bool shift_positions = false;
+    bool peft_form = false;
     static const Fields<PrefixConfig>& fields() {
         static const auto list =
             add_scope(Fields<PrefixConfig>()
@@ -37,12 +39,11 @@ struct PrefixConfig : Scope {
                           .add("reparametrised", &PrefixConfig::reparametrised,
                                "train a network that makes the prefix; what is stored is the prefix alone")
                           .add("hidden_dim", &PrefixConfig::hidden_dim, "width of that network's middle layer", {.min = 1, .max = 1 << 20})
-                          .add("shift_positions", &PrefixConfig::shift_positions,
-                               "the decoder's tokens count their positions from the prefix's end, as in Hugging Face PEFT"));
+                          .add("peft_form", &PrefixConfig::peft_form,
+                               "what Hugging Face PEFT computes, so that it opens the adapter: decoder_self only, later positions of the "
+                               "target, shared pairs"));
         return list;
     }
-    // What PEFT's PREFIX_TUNING can say.
-    bool peft() const { return shift_positions && !encoder_self && decoder_self && !cross && !reparametrised; }
 };
 
 // The attentions of one kind, "decoder.cross_attn", of all layers that are trained.
@@ -67,19 +68,19 @@ struct Source {
 
 class SitePrefix : public AttentionPrefix {
 public:
-    SitePrefix(Source source, std::int64_t layer, std::int64_t length, std::int64_t width, bool shifts)
-        : source_(std::move(source)), layer_(layer), length_(length), width_(width), shifts_(shifts) {}
+    SitePrefix(Source source, std::int64_t pair, std::int64_t length, std::int64_t width, bool shifts)
+        : source_(std::move(source)), pair_(pair), length_(length), width_(width), shifts_(shifts) {}
 
     std::int64_t length() const override { return length_; }
     bool shifts_positions() const override { return shifts_; }
     std::pair<at::Tensor, at::Tensor> keys_values(const Forward& forward) const override {
-        const at::Tensor both = source_.columns(layer_ * 2 * width_, 2 * width_).to(forward.compute);
+        const at::Tensor both = source_.columns(pair_ * 2 * width_, 2 * width_).to(forward.compute);
         return {both.narrow(1, 0, width_), both.narrow(1, width_, width_)};
     }
 
 private:
     Source source_;
-    std::int64_t layer_, length_, width_;
+    std::int64_t pair_, length_, width_;
     bool shifts_;
 };
 
@@ -102,15 +103,17 @@ public:
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const PrefixConfig chosen = config(settings);
-        if (chosen.shift_positions && (!chosen.decoder_self || chosen.layers != "all" || chosen.stacks == "encoder"))
-            throw Error(ErrorKind::config, "prefix/shift_positions", "needs a prefix at the self-attention of all decoder layers",
-                        "set decoder_self and layers=all, or leave shift_positions out");
+        const bool only_decoder = chosen.decoder_self && !chosen.encoder_self && !chosen.cross;
+        if (chosen.peft_form && (!only_decoder || chosen.layers != "all" || chosen.stacks == "encoder"))
+            throw Error(ErrorKind::config, "prefix/peft_form",
+                        "PEFT has a prefix at the decoder's self-attention of all layers, nowhere else",
+                        "set encoder_self=false and cross=false, and leave the layers alone");
         std::vector<TensorSpec> specs;
         for (const Kind& kind : kinds(layout, chosen)) {
             const std::int64_t columns = static_cast<std::int64_t>(kind.sites.size()) * 2 * kind.width, middle = chosen.hidden_dim;
             const std::string stem = kind.name + ".prefix";
             if (!chosen.reparametrised) {
-                specs.push_back({chosen.peft() ? "prompt_embeddings" : stem, {chosen.prefix_length, columns}, Init::normal(1.0)});
+                specs.push_back({chosen.peft_form ? "prompt_embeddings" : stem, {chosen.prefix_length, columns}, Init::normal(1.0)});
                 continue;
             }
             specs.push_back({stem + ".embedding.weight", {chosen.prefix_length, kind.width}, Init::normal(1.0)});
@@ -129,10 +132,12 @@ public:
         std::size_t first = 0;
         for (const Kind& kind : kinds(layout, chosen)) {
             const Source source = next_source(chosen, values, first);
-            for (std::size_t i = 0; i < kind.sites.size(); ++i)
-                attachment.prefixes.add(kind.sites[i],
-                                        std::make_unique<SitePrefix>(source, static_cast<std::int64_t>(i), chosen.prefix_length, kind.width,
-                                                                     shifts(chosen, kind)));
+            const auto layers = static_cast<std::int64_t>(kind.sites.size());
+            for (std::int64_t i = 0; i < layers; ++i) {
+                const std::int64_t pair = chosen.peft_form ? 2 * i % layers : i;
+                attachment.prefixes.add(kind.sites[static_cast<std::size_t>(i)],
+                                        std::make_unique<SitePrefix>(source, pair, chosen.prefix_length, kind.width, chosen.peft_form));
+            }
         }
     }
 
@@ -156,7 +161,7 @@ public:
 
     Json peft_config(const Layout& layout, const Json& settings) const override {
         const PrefixConfig chosen = config(settings);
-        if (!chosen.peft()) return nullptr;
+        if (!chosen.peft_form || chosen.reparametrised) return nullptr;
         const Kind decoder = kinds(layout, chosen).front();
         return Json{{"peft_type", "PREFIX_TUNING"},
                     {"num_virtual_tokens", chosen.prefix_length},
@@ -177,12 +182,10 @@ public:
                          {"encoder_self", false},
                          {"decoder_self", true},
                          {"cross", false},
-                         {"shift_positions", true}});
+                         {"peft_form", true}});
     }
 
 private:
-    static bool shifts(const PrefixConfig& chosen, const Kind& kind) { return chosen.shift_positions && kind.name == "decoder.self_attn"; }
-
     static std::vector<Kind> kinds(const Layout& layout, const PrefixConfig& chosen) {
         std::vector<Kind> list;
         const auto add = [&](const std::string& stack, const std::string& part) {

@@ -196,9 +196,8 @@ TEST_CASE("adapters and their logits for PEFT to open", "[.export]") {
         {"vera", Json{{"rank", 7}, {"targets", "all"}}},
         {"adalora", Json{{"rank", 4}, {"alpha", 8}}},
         {"adalora", Json{{"rank", 3}, {"ranks", "3,0,1,2,3,1,1,0,2,2,1,3,2,1"}}},
-        {"prefix", Json{{"prefix_length", 4}, {"encoder_self", false}, {"cross", false}, {"shift_positions", true}}},
-        {"prefix",
-         Json{{"prefix_length", 3}, {"encoder_self", false}, {"cross", false}, {"shift_positions", true}, {"reparametrised", true}}},
+        {"prefix", Json{{"prefix_length", 4}, {"encoder_self", false}, {"cross", false}, {"peft_form", true}}},
+        {"prefix", Json{{"prefix_length", 3}, {"encoder_self", false}, {"cross", false}, {"peft_form", true}, {"reparametrised", true}}},
         {"prompt", Json{{"prompt_length", 6}}},
         {"prompt", Json{{"prompt_length", 1}, {"initialisation", "normal"}}}};
     for (std::size_t i = 0; i < cases.size(); ++i) {

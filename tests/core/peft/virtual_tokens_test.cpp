@@ -17,7 +17,7 @@ struct Variant {
     Json settings;
 };
 
-const Json kHuggingFace = {{"prefix_length", 3}, {"encoder_self", false}, {"cross", false}, {"shift_positions", true}};
+const Json kHuggingFace = {{"prefix_length", 3}, {"encoder_self", false}, {"cross", false}, {"peft_form", true}};
 
 const std::vector<Variant>& variants() {
     static const std::vector<Variant> list = {
@@ -117,7 +117,7 @@ TEST_CASE("virtual tokens start as embeddings of frequent tokens", "[peft]") {
         REQUIRE(table >= 0);
         const at::Tensor rows = model->weights()[static_cast<std::size_t>(table)].slice(0, 4);
         const auto are_rows = [&](const at::Tensor& value, const at::Tensor& known) {
-            const at::Tensor distance = at::cdist(value.detach(), known);
+            const at::Tensor distance = at::cdist(value.detach(), known, 2.0, /*compute_mode=*/2);  // from differences, not products
             REQUIRE(std::get<0>(distance.min(1)).max().item<double>() < 1e-3);
             REQUIRE(std::get<0>(distance.min(0)).max().item<double>() > 0.1);  // not all of them the same
         };
@@ -159,7 +159,7 @@ TEST_CASE("a prompt that leaves no room for the sentence is refused by name", "[
     REQUIRE(refused("prompt", {{"prompt_length", 30}}, 10) == 40);
     REQUIRE(refused("prompt", {{"prompt_length", 30}, {"side", "decoder"}}, 10) == 10);
     REQUIRE(refused("layer_prefix", {{"prefix_length", 30}}, 10) == 10);
-    REQUIRE(refused("prefix", {{"prefix_length", 30}, {"encoder_self", false}, {"cross", false}, {"shift_positions", true}}, 10) == 10);
+    REQUIRE(refused("prefix", {{"prefix_length", 30}, {"encoder_self", false}, {"cross", false}, {"peft_form", true}}, 10) == 10);
 }
 
 TEST_CASE("PEFT is told what it can open, and what it says is understood", "[peft]") {
@@ -177,13 +177,11 @@ TEST_CASE("PEFT is told what it can open, and what it says is understood", "[pef
         REQUIRE(prefix.tensors(layout, settings).size() == 1);
         REQUIRE(prefix.tensors(layout, settings)[0].name == "prompt_embeddings");
         REQUIRE(prefix.tensors(layout, settings)[0].shape == std::vector<std::int64_t>{3, 3 * 2 * 16});
-        for (const Json& other : {Json::object(), Json{{"shift_positions", true}}, Json{{"encoder_self", false}, {"cross", false}}})
+        for (const Json& other : {Json::object(), Json{{"encoder_self", false}, {"cross", false}}})
             REQUIRE(prefix.peft_config(layout, prefix.complete(other)).is_null());
-        require_error(
-            [&] {
-                prefix.tensors(layout, prefix.complete({{"shift_positions", true}, {"decoder_self", false}}));
-            },
-            ErrorKind::config, {"shift_positions", "decoder_self"});
+        for (const Json& other : {Json{{"peft_form", true}}, Json{{"peft_form", true}, {"cross", false}},
+                                  Json{{"peft_form", true}, {"cross", false}, {"encoder_self", false}, {"layers", "last 1"}}})
+            require_error([&] { prefix.tensors(layout, prefix.complete(other)); }, ErrorKind::config, {"peft_form", "encoder_self=false"});
 
         // transformers scales Marian's embeddings where a prompt of PEFT does not pass.
         const Json front = prompt.complete({{"prompt_length", 5}}), told = prompt.peft_config(layout, front);

@@ -157,7 +157,7 @@ def dept(length, rank, reach, alpha, rate):
         {"lora_embedding_A": rate, "lora_embedding_B": rate}
 
 
-HUGGING_FACE = {"encoder_self": False, "cross": False, "shift_positions": True}
+HUGGING_FACE = {"encoder_self": False, "cross": False, "peft_form": True}
 CASES = {
     "prefix": ("prefix", {"prefix_length": 3}, lambda: prefix(3)),
     "prefix_network": ("prefix", {"prefix_length": 2, "reparametrised": True, "hidden_dim": 7}, lambda: prefix(2, 7)),
