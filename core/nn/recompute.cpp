@@ -32,8 +32,16 @@ struct Recompute : torch::autograd::Function<Recompute> {
         // With gradient mode as it is outside: modules tell training from translating by it. The graph ends with this function.
         const at::AutoGradMode training(true);
         torch::autograd::variable_list cut;
-        for (const at::Tensor& input : inputs) cut.push_back(input.defined() ? input.detach() : input);
-        return layer(now, cut).detach();
+        bool reached = false;  // by a gradient: an input or a trained tensor is behind the output
+        for (const at::Tensor& input : inputs) {
+            cut.push_back(input.defined() ? input.detach() : input);
+            reached = reached || (input.defined() && input.requires_grad());
+        }
+        const at::Tensor output = layer(now, cut);
+        reached = reached || output.requires_grad();
+        at::Tensor result = output.detach();
+        if (!reached) context->mark_non_differentiable({result});
+        return result;
     }
 
     static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
