@@ -24,7 +24,12 @@ public:
     std::int64_t alive = 0, peak = 0;
 };
 
-Json small(const Method& method) { return method.info().size_knob.empty() ? Json::object() : Json{{method.info().size_knob, 3}}; }
+Json small(const Method& method) {
+    Json settings = Json::object();
+    for (const Field& knob : method.info().knobs)
+        if (knob.unit == "tokens" || knob.name == method.info().size_knob) settings[knob.name] = 3;
+    return settings;
+}
 
 struct Measured {
     std::vector<at::Tensor> gradients;
