@@ -81,7 +81,8 @@ const std::map<std::string, std::set<std::string>> kCoreArrows = {
 };
 
 // What a method may know of a model: what all families have in common.
-const std::set<std::string> kFamilyFree = {"core/models/architecture.h", "core/models/base_model.h", "core/models/seq2seq.h"};
+const std::set<std::string> kFamilyFree = {"core/models/architecture.h", "core/models/base_model.h", "core/models/safetensors.h",
+                                           "core/models/seq2seq.h", "core/models/torch_file.h"};
 
 const std::set<std::string> kFaces = {"core/base", "core/jobs", "core/metrics", "core/store"};
 
