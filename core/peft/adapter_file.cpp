@@ -122,6 +122,12 @@ Attached load_peft(const fs::path& folder, const BaseModel& base, const EventSin
         // PEFT keeps the frozen embeddings beside an adapter at them.
         for (auto tensor = stored.begin(); tensor != stored.end();)
             tensor = tensor->first.find(".base_layer.") != std::string::npos ? stored.erase(tensor) : std::next(tensor);
+        // Of virtual tokens it keeps rows for both stacks unless told otherwise, and reads those of the first.
+        const Json tokens = config.value("num_virtual_tokens", Json());
+        if (const auto rows = stored.find("prompt_embeddings"); rows != stored.end() && rows->second.dim() == 2 &&
+                                                                tokens.is_number_integer() && tokens.get<std::int64_t>() > 0 &&
+                                                                rows->second.size(0) == 2 * tokens.get<std::int64_t>())
+            rows->second = rows->second.narrow(0, 0, tokens.get<std::int64_t>());
         Attached attached =
             attach_values(*method, *base.network, settings,
                           take_values(std::move(stored), method->tensors(layout, settings), folder.string(), method->info().id));

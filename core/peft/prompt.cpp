@@ -108,11 +108,6 @@ public:
             throw Error(ErrorKind::unsupported, "peft_type",
                         "PEFT's prompt tuning leaves this model's own token embeddings unscaled, which no other program does",
                         "train the prompt again here");
-        if (found.contains("num_transformer_submodules") && found["num_transformer_submodules"].is_number_integer() &&
-            found["num_transformer_submodules"].get<int>() != 1)
-            throw Error(ErrorKind::unsupported, "num_transformer_submodules",
-                        found["num_transformer_submodules"].dump() + " stores rows that PEFT never reads",
-                        "keep the first num_virtual_tokens rows of prompt_embeddings and write 1");
         return complete({{"prompt_length", found["num_virtual_tokens"]}});
     }
 };

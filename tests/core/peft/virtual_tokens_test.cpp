@@ -196,13 +196,24 @@ TEST_CASE("PEFT is told what it can open, and what it says is understood", "[pef
             REQUIRE(told["peft_type"] == "PROMPT_TUNING");
             REQUIRE(told["num_transformer_submodules"] == 1);
             REQUIRE(prompt.from_peft(layout, told) == front);
-            Json doubled = told;
-            doubled["num_transformer_submodules"] = 2;
-            require_error([&] { prompt.from_peft(layout, doubled); }, ErrorKind::unsupported, {"num_transformer_submodules", "rows"});
         }
         for (const Json& other : {Json{{"side", "decoder"}}, Json{{"side", "both"}}, Json{{"position", "back"}}})
             REQUIRE(prompt.peft_config(layout, prompt.complete(other)).is_null());
         REQUIRE(prompt.from_peft(layout, config).is_null());
         REQUIRE(prefix.from_peft(layout, {{"peft_type", "LORA"}}).is_null());
     }
+}
+
+TEST_CASE("of a prompt that PEFT wrote for two stacks the rows that PEFT reads are taken", "[peft]") {
+    const TemporaryFolder folder;
+    const auto base = golden_model();
+    const at::Tensor rows = at::arange(6 * 30, at::kFloat).view({6, 30}) / 100;
+    write_json(folder / "adapter_config.json",
+               Json{{"peft_type", "PROMPT_TUNING"}, {"num_virtual_tokens", 3}, {"num_transformer_submodules", 2}});
+    write_safetensors(folder / "adapter_model.safetensors", {{"prompt_embeddings", rows}});
+    const Attached read = load_adapter(folder.path(), *base);
+    REQUIRE(read.method->info().id == "prompt");
+    require_same(read.values[0].detach(), rows.narrow(0, 0, 3));
+    write_safetensors(folder / "adapter_model.safetensors", {{"prompt_embeddings", rows.narrow(0, 0, 5)}});
+    require_error([&] { load_adapter(folder.path(), *base); }, ErrorKind::tensor, {"prompt_embeddings", "shape"});
 }
