@@ -12,6 +12,10 @@
 
 namespace permille {
 
+// Of the library that the layout was checked with. A file without a version counts as an older one, whose "gelu" meant the
+// approximation by tanh.
+constexpr const char* kVersion = "adapters.1.3.0";
+
 double reduction_factor(std::int64_t width, std::int64_t middle) {
     const bool divides = width % middle == 0;
     return static_cast<double>(width) / (static_cast<double>(middle) + (divides ? 0.0 : 0.5));
@@ -114,7 +118,8 @@ void save_adapterhub(const std::filesystem::path& folder, const Attached& attach
                                                 {"model_class", "MBartForConditionalGeneration"},
                                                 {"model_name", base.folder.filename().string()},
                                                 {"model_type", architecture.model_type},
-                                                {"name", name}});
+                                                {"name", name},
+                                                {"version", kVersion}});
 }
 
 bool is_adapterhub_folder(const std::filesystem::path& folder) {
@@ -234,6 +239,9 @@ Attached load_adapterhub(const std::filesystem::path& folder, const BaseModel& b
                         "use the base that it was trained on");
         const Json config = full_config(file.at("config"));
         const std::string name = file.at("name").get<std::string>();
+        if (!file.contains("version") && config.value("non_linearity", Json()) == "gelu")
+            throw Error(ErrorKind::unsupported, where + "/non_linearity", "is the approximate gelu of a file without a version",
+                        "load and save it with a newer AdapterHub");
         if (!config.contains("reduction_factor") || !config["reduction_factor"].is_number() || !config["non_linearity"].is_string())
             throw Error(ErrorKind::unsupported, where, "is not that of an adapter of one width",
                         "bottleneck adapters, Compacter and language adapters can be read");

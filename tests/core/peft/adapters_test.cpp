@@ -324,6 +324,10 @@ TEST_CASE("folders of AdapterHub that cannot be read are refused by the place", 
     refuse(ErrorKind::unsupported, {"one width"}, [](Json& config) { config["config"]["reduction_factor"] = {{"default", 16}}; });
     refuse(ErrorKind::file, {"damaged"}, [](Json& config) { config["config"]["mh_adapter"] = "yes"; });
     refuse(ErrorKind::file, {"damaged"}, [](Json& config) { config.erase("name"); });
+    refuse(ErrorKind::unsupported, {"non_linearity", "approximate"}, [](Json& config) {
+        config["config"]["non_linearity"] = "gelu";
+        config.erase("version");
+    });
     refuse(ErrorKind::tensor, {"missing"}, [](Json& config) { config["name"] = "another"; });
     refuse(ErrorKind::tensor, {"shape"}, [](Json& config) { config["config"]["reduction_factor"] = 3; });
     refuse(ErrorKind::tensor, {"shape"}, [](Json& config) { config["config"]["reduction_factor"] = 0; });
