@@ -149,7 +149,8 @@ private Q_SLOTS:
         QTRY_VERIFY(page.settled());
         QCOMPARE(page.plan().runs.size(), expand(study).size());
         QCOMPARE(page.plan().questions.size(), std::size_t{2});
-        QCOMPARE(page.plan().uses, (std::vector<std::size_t>{2, 2}));  // each for two pairs
+        const std::size_t each = study.pairs.size() * study.seeds.size();
+        QCOMPARE(page.plan().uses, (std::vector<std::size_t>{each, each}));
         QCOMPARE(page.preview()->budgets().index(1, ui::BudgetModel::budget).data().toString(), u"at most 500kB"_s);
         study.bases = {"somebody/not-here"};
         page.form()->setStudy(study);
