@@ -145,7 +145,11 @@ TEST_CASE("unknown methods and settings name what is near", "[peft]") {
     require_error([] { find_method_by_id("bitfti", "study.yaml:3"); }, ErrorKind::config, {"study.yaml:3", "bitfti", "bitfit"});
     require_error([] { find_method_by_id("lora", "").complete({{"rnak", 3}}); }, ErrorKind::config, {"rnak", "rank"});
     require_error([] { find_method_by_id("lora", "").complete({{"rank", 0}}); }, ErrorKind::config, {"rank"});
-    require_error([] { find_method_by_id("layernorm", "").complete({{"variant", "gain"}}); }, ErrorKind::config, {"variant", "gain", "gains"});
+    require_error(
+        [] {
+            find_method_by_id("layernorm", "").complete({{"variant", "gain"}});
+        },
+        ErrorKind::config, {"variant", "gain", "gains"});
 }
 
 TEST_CASE("the methods are in the order of their ids, complete and documented", "[peft]") {
