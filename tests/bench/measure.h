@@ -31,8 +31,8 @@ inline std::int64_t peak_bytes() {
     return 0;
 }
 
-// What this process holds now, in bytes: all resident pages, those that are its own, and its share when each page is divided by the processes
-// that map it.
+// What this process holds now, in bytes: all resident pages, those that are its own, and its share when each page is divided by the
+// processes that map it.
 inline Json memory_now() {
     Json now;
     std::ifstream rollup("/proc/self/smaps_rollup");
