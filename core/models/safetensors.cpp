@@ -82,10 +82,10 @@ TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::stri
             const auto value = size.get<std::uint64_t>();
             if (value > kMaxElements / span) bad("its shape is absurd");  // also beside a zero, where no bytes are missing
             span *= std::max<std::uint64_t>(value, 1);
-            if (value != 0 && length > data_length / value) bad("its shape asks for more bytes than the file has");
             length *= value;
             shape.push_back(static_cast<std::int64_t>(value));
         }
+        if (length > data_length) bad("its shape asks for more bytes than the file has");
         if (!entry["data_offsets"][0].is_number_unsigned() || !entry["data_offsets"][1].is_number_unsigned())
             bad("its data_offsets are not sizes");
         const auto begin = entry["data_offsets"][0].get<std::uint64_t>(), end = entry["data_offsets"][1].get<std::uint64_t>();

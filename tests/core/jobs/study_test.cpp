@@ -1,6 +1,7 @@
 #include "core/jobs/study.h"
 
 #include "core/base/files.h"
+#include "tests/support/runs.h"
 #include "tests/support/test.h"
 
 using namespace permille;
@@ -278,13 +279,8 @@ TEST_CASE("budgets are read and written with their unit", "[jobs]") {
 }
 
 TEST_CASE("a run's key is stable and depends on the experiment alone", "[jobs]") {
-    RunSpec spec;
+    RunSpec spec = some_run();
     spec.study = "a";
-    spec.base = "permille-small";
-    spec.corpus = "it-en";
-    spec.source_language = "it";
-    spec.target_language = "en";
-    spec.method = "lora";
     spec.method_settings = Json{{"rank", 8}, {"alpha", 16.0}};
     const std::string key = spec.key();
     // Written down on purpose: when this changes, every study would be run again.

@@ -103,3 +103,11 @@ TEST_CASE("tensors at odd places are read all the same", "[models]") {
                with_header("{" + entry("a", "\"U8\"", "[1]", "[0,1]") + "," + entry("b", "\"F32\"", "[2]", "[1,9]") + "}", 9));
     REQUIRE(read_safetensors(folder / "odd").at("b").numel() == 2);
 }
+
+TEST_CASE("tensors without elements are written and read", "[models]") {
+    const TemporaryFolder folder;
+    write_safetensors(folder / "empty", {{"a", at::zeros({64, 0})}, {"b", at::zeros({0, 64})}});
+    const TensorMap read = read_safetensors(folder / "empty");
+    REQUIRE(read.at("a").sizes() == at::IntArrayRef({64, 0}));
+    REQUIRE(read.at("b").sizes() == at::IntArrayRef({0, 64}));
+}
