@@ -139,14 +139,10 @@ private:
 
 std::vector<std::vector<Candidate>> sample(const Seq2Seq& model, const Attachment* attachment, const std::vector<Tokens>& sources,
                                            const SearchSettings& settings, std::stop_token stop, const BatchDone& done) {
-    const c10::InferenceMode guard;
-    const Architecture& architecture = model.architecture();
-    const LogitsProcessors processors(settings.rules, architecture.eos_id, architecture.vocab_size, settings.forced_first.has_value());
-    std::vector<std::vector<Candidate>> results(sources.size());
-    in_batches(sources, settings.n_best, settings.batch_tokens, done, [&](const std::vector<std::size_t>& sentences) {
-        Batch(model, attachment, settings, processors).run(sources, sentences, stop, results);
-    });
-    return results;
+    return search_in_batches(model.architecture(), sources, settings, settings.n_best, done,
+                             [&](const auto& sentences, const auto& processors, auto& results) {
+                                 Batch(model, attachment, settings, processors).run(sources, sentences, stop, results);
+                             });
 }
 
 }  // namespace permille

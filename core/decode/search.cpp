@@ -1,5 +1,7 @@
 #include "core/decode/search.h"
 
+#include <c10/core/InferenceMode.h>
+
 #include <algorithm>
 #include <numeric>
 #include <string>
@@ -124,20 +126,25 @@ SearchSettings search_settings(const DecodingSettings& settings, const Json& gen
     return search;
 }
 
-void in_batches(const std::vector<Tokens>& sources, std::int64_t hypotheses, std::int64_t batch_tokens, const BatchDone& done,
-                const std::function<void(const std::vector<std::size_t>&)>& translate) {
+std::vector<std::vector<Candidate>> search_in_batches(const Architecture& architecture, const std::vector<Tokens>& sources,
+                                                      const SearchSettings& settings, std::int64_t hypotheses, const BatchDone& done,
+                                                      const SearchBatch& search) {
+    const c10::InferenceMode guard;
+    const LogitsProcessors processors(settings.rules, architecture.eos_id, architecture.vocab_size, settings.forced_first.has_value());
+    std::vector<std::vector<Candidate>> results(sources.size());
     std::vector<std::size_t> order(sources.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return sources[a].size() > sources[b].size(); });
     for (std::size_t from = 0; from < order.size();) {
         const auto longest = static_cast<std::int64_t>(sources[order[from]].size());
         const auto size =
-            static_cast<std::size_t>(std::max<std::int64_t>(1, batch_tokens / std::max<std::int64_t>(1, longest * hypotheses)));
+            static_cast<std::size_t>(std::max<std::int64_t>(1, settings.batch_tokens / std::max<std::int64_t>(1, longest * hypotheses)));
         const std::size_t to = std::min(order.size(), from + size);
-        translate({order.begin() + static_cast<std::ptrdiff_t>(from), order.begin() + static_cast<std::ptrdiff_t>(to)});
+        search({order.begin() + static_cast<std::ptrdiff_t>(from), order.begin() + static_cast<std::ptrdiff_t>(to)}, processors, results);
         if (done) done(static_cast<std::int64_t>(to));
         from = to;
     }
+    return results;
 }
 
 }  // namespace permille

@@ -52,8 +52,13 @@ struct Stopped {};
 // Called with the number of finished sources after each batch; may be empty.
 using BatchDone = std::function<void(std::int64_t)>;
 
+// Searches one batch of sources, given by their places, and puts what it finds into the results at the same places.
+using SearchBatch = std::function<void(const std::vector<std::size_t>& sentences, const LogitsProcessors& processors,
+                                       std::vector<std::vector<Candidate>>& results)>;
+
 // Sentences by length, longest first, in batches of at most batch_tokens padded source tokens x hypotheses (one sentence at least).
-void in_batches(const std::vector<Tokens>& sources, std::int64_t hypotheses, std::int64_t batch_tokens, const BatchDone& done,
-                const std::function<void(const std::vector<std::size_t>&)>& translate);
+std::vector<std::vector<Candidate>> search_in_batches(const Architecture& architecture, const std::vector<Tokens>& sources,
+                                                      const SearchSettings& settings, std::int64_t hypotheses, const BatchDone& done,
+                                                      const SearchBatch& search);
 
 }  // namespace permille

@@ -1,5 +1,6 @@
 #include "core/models/bart_config.h"
 
+#include <algorithm>
 #include <optional>
 
 namespace permille {
@@ -51,6 +52,14 @@ Architecture read_bart_config(const ConfigReader& read, Architecture a) {
     if (a.d_model % a.encoder_heads || a.d_model % a.decoder_heads)
         read.fail("d_model", std::to_string(a.d_model) + " cannot be divided by the number of heads");
     return a;
+}
+
+void check_special_tokens(const ConfigReader& read, const Architecture& a) {
+    // A batch being packed, the encoder never sees pad; both sides see the end.
+    read.token("pad_token_id", a.pad_id, a.vocab_size);
+    read.token("eos_token_id", a.eos_id, std::min(a.vocab_size, a.source_vocabulary()));
+    read.token("decoder_start_token_id", a.decoder_start_id, a.vocab_size);
+    if (a.forced_eos_id) read.token("forced_eos_token_id", *a.forced_eos_id, a.vocab_size);
 }
 
 Json write_bart_config(const Architecture& a) {

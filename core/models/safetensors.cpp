@@ -77,17 +77,15 @@ TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::stri
         if (!type) bad("type " + entry["dtype"].get<std::string>() + " is not supported");
         std::vector<std::int64_t> shape;
         std::uint64_t length = c10::elementSize(*type), span = 1;
-        const auto is_zero = [](const Json& size) { return size.is_number_unsigned() && size.get<std::uint64_t>() == 0; };
-        const bool empty = std::any_of(entry["shape"].begin(), entry["shape"].end(), is_zero);
         for (const auto& size : entry["shape"]) {
             if (!size.is_number_unsigned()) bad("its shape holds something that is not a size");
             const auto value = size.get<std::uint64_t>();
             if (value > kMaxElements / span) bad("its shape is absurd");  // also beside a zero, where no bytes are missing
             span *= std::max<std::uint64_t>(value, 1);
-            if (!empty && length > data_length / value) bad("its shape asks for more bytes than the file has");
             length *= value;
             shape.push_back(static_cast<std::int64_t>(value));
         }
+        if (length > data_length) bad("its shape asks for more bytes than the file has");
         if (!entry["data_offsets"][0].is_number_unsigned() || !entry["data_offsets"][1].is_number_unsigned())
             bad("its data_offsets are not sizes");
         const auto begin = entry["data_offsets"][0].get<std::uint64_t>(), end = entry["data_offsets"][1].get<std::uint64_t>();

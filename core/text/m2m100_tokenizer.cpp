@@ -6,6 +6,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/text/model_languages.h"
+#include "core/text/piece_ids.h"
 #include "core/text/sentence_pieces.h"
 #include "core/text/utf8.h"
 
@@ -35,10 +36,9 @@ const std::vector<std::string>& codes_of(const TokenizerFiles& files) {
 
 class M2m100Tokenizer final : public Tokenizer {
 public:
-    explicit M2m100Tokenizer(const TokenizerFiles& files) : pieces_(files.file(kPieces)) {
-        read_vocabulary(files.file(kVocabulary));
-        const auto count = static_cast<std::int64_t>(id_of_.size());
-        size_ = std::max(size_, count);
+    explicit M2m100Tokenizer(const TokenizerFiles& files) : pieces_(files.file(kPieces)), vocabulary_(files.file(kVocabulary)) {
+        const auto count = static_cast<std::int64_t>(vocabulary_.all().size());
+        size_ = std::max(vocabulary_.size(), count);
 
         std::int64_t next = count;
         std::vector<std::string> offered;
@@ -54,12 +54,7 @@ public:
         size_ = std::max(size_, next);
 
         const auto named = [&](const std::string& name, const std::string& otherwise) {
-            const std::string token = files.token(name, otherwise);
-            const auto found = id_of_.find(token);
-            if (found == id_of_.end())
-                throw Error(ErrorKind::file, files.file(kVocabulary).string(), "has no " + name + " '" + token + "'",
-                            "copy or download the file again");
-            return found->second;
+            return vocabulary_.required(name, files.token(name, otherwise));
         };
         ids_.bos = named("bos_token", "<s>");
         ids_.pad = named("pad_token", "<pad>");
@@ -75,14 +70,14 @@ public:
         std::vector<std::string> list;
         for (const auto id : ids) {
             if (id < 0 || added_.contains(id) || token_of_language_.contains(id)) continue;
-            if (const auto found = token_of_.find(id); found != token_of_.end()) list.push_back(found->second);
+            if (const auto* token = vocabulary_.token(id)) list.push_back(*token);
         }
         return std::string(stripped(pieces_.decode(list)));
     }
 
     std::string piece(std::int64_t id) const override {
         if (const auto language = token_of_language_.find(id); language != token_of_language_.end()) return language->second;
-        if (const auto found = token_of_.find(id); found != token_of_.end()) return found->second;
+        if (const auto* token = vocabulary_.token(id)) return *token;
         if (const auto* token = added_.token(id)) return *token;
         throw Error(ErrorKind::usage, "id " + std::to_string(id), "the vocabulary has no such id",
                     "ids go from 0 to " + std::to_string(size_ - 1));
@@ -111,22 +106,6 @@ protected:
     Frame target_frame(const ModelLanguage& language) const override { return {{language.id}, {ids_.eos}}; }
 
 private:
-    void read_vocabulary(const fs::path& file) {
-        const Json vocabulary = read_json(file);
-        if (!vocabulary.is_object() || vocabulary.empty())
-            throw Error(ErrorKind::file, file.string(), "expected a JSON object of pieces and their ids",
-                        "copy or download the file again");
-        for (const auto& [token, value] : vocabulary.items()) {
-            const std::int64_t id = value.is_number_integer() ? value.get<std::int64_t>() : -1;
-            if (id < 0 || id >= kMostTokens)
-                throw Error(ErrorKind::file, file.string() + ", '" + token + "'",
-                            "expected an id from 0 to " + std::to_string(kMostTokens - 1), "copy or download the file again");
-            id_of_.emplace(token, id);
-            token_of_.insert_or_assign(id, token);
-            size_ = std::max(size_, id + 1);
-        }
-    }
-
     // transformers numbers the extra tokens that vocab.json lacks from its end on. For the full list of languages that gives their own ids;
     // for any other list it does not, and a language code inside a text then has another id than the language. We follow it.
     void note_added_tokens(const TokenizerFiles& files, std::int64_t count) {
@@ -137,14 +116,14 @@ private:
         }
         for (const auto* name : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}) {
             const std::string token = files.token(name, "");
-            if (const auto found = id_of_.find(token); found != id_of_.end()) added_.add(token, found->second);
+            if (const std::int64_t id = vocabulary_.id(token); id >= 0) added_.add(token, id);
         }
-        for (const auto id : {ids_.bos, ids_.eos, ids_.unk, ids_.pad}) added_.add(token_of_.at(id), id);
+        for (const auto id : {ids_.bos, ids_.eos, ids_.unk, ids_.pad}) added_.add(*vocabulary_.token(id), id);
         std::int64_t next = count;
         for (const auto& token : files.extra_tokens()) {
             if (added_.id(token) >= 0) continue;
-            const auto found = id_of_.find(token);
-            added_.add(token, found != id_of_.end() ? found->second : next++);
+            const std::int64_t id = vocabulary_.id(token);
+            added_.add(token, id >= 0 ? id : next++);
         }
         size_ = std::max(size_, next);
     }
@@ -152,13 +131,12 @@ private:
     std::int64_t id_of_token(const std::string& token) const {
         if (const auto id = added_.id(token); id >= 0) return id;
         if (const auto language = language_of_token_.find(token); language != language_of_token_.end()) return language->second;
-        const auto found = id_of_.find(token);
-        return found != id_of_.end() ? found->second : ids_.unk;
+        const std::int64_t id = vocabulary_.id(token);
+        return id >= 0 ? id : ids_.unk;
     }
 
     SentencePieces pieces_;
-    std::unordered_map<std::string, std::int64_t> id_of_;     // vocab.json
-    std::unordered_map<std::int64_t, std::string> token_of_;  // and back
+    PieceIds vocabulary_;
     std::unordered_map<std::string, std::int64_t> language_of_token_;
     std::unordered_map<std::int64_t, std::string> token_of_language_;
     std::vector<std::int64_t> id_of_piece_;  // by the id that sentencepiece gives

@@ -1,16 +1,14 @@
 #include "core/text/marian_tokenizer.h"
 
 #include <algorithm>
-#include <unordered_map>
 
 #include "core/base/error.h"
-#include "core/base/json.h"
 #include "core/text/model_languages.h"
+#include "core/text/piece_ids.h"
 #include "core/text/sentence_pieces.h"
 #include "core/text/utf8.h"
 
 namespace permille {
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -23,61 +21,18 @@ std::string_view language_token(std::string_view text) {
     return end == std::string_view::npos ? std::string_view() : text.substr(0, end + 2);
 }
 
-class Vocabulary {
-public:
-    explicit Vocabulary(const fs::path& file) {
-        const Json json = read_json(file);
-        if (!json.is_object() || json.empty())
-            throw Error(ErrorKind::file, file.string(), "expected a JSON object of pieces and their ids",
-                        "copy or download the file again");
-        for (const auto& [token, value] : json.items()) {
-            const std::int64_t id = value.is_number_integer() ? value.get<std::int64_t>() : -1;
-            if (id < 0 || id >= kMostTokens)
-                throw Error(ErrorKind::file, file.string() + ", '" + token + "'",
-                            "expected an id from 0 to " + std::to_string(kMostTokens - 1), "copy or download the file again");
-            id_of_.emplace(token, id);
-            token_of_.insert_or_assign(id, token);
-            size_ = std::max(size_, id + 1);
-        }
-        unk_ = required(file, "<unk>");
-    }
-
-    std::int64_t required(const fs::path& file, const std::string& token) const {
-        const auto found = id_of_.find(token);
-        if (found == id_of_.end()) throw Error(ErrorKind::file, file.string(), "has no '" + token + "'", "copy or download the file again");
-        return found->second;
-    }
-    std::int64_t id(const std::string& token) const {
-        const auto found = id_of_.find(token);
-        return found == id_of_.end() ? unk_ : found->second;
-    }
-    // Null when there is none.
-    const std::string* token(std::int64_t id) const {
-        const auto found = token_of_.find(id);
-        return found == token_of_.end() ? nullptr : &found->second;
-    }
-    bool has(const std::string& token) const { return id_of_.contains(token); }
-    std::int64_t size() const { return size_; }
-    const std::unordered_map<std::string, std::int64_t>& ids() const { return id_of_; }
-
-private:
-    std::unordered_map<std::string, std::int64_t> id_of_;
-    std::unordered_map<std::int64_t, std::string> token_of_;
-    std::int64_t size_ = 0, unk_ = 0;
-};
-
 class MarianTokenizer final : public Tokenizer {
 public:
     explicit MarianTokenizer(const TokenizerFiles& files)
         : source_pieces_(files.file("source.spm")), target_pieces_(files.file("target.spm")), source_(files.file("vocab.json")) {
         const bool told = files.settings.contains("separate_vocabs") && files.settings["separate_vocabs"].is_boolean();
         if (told ? files.settings["separate_vocabs"].get<bool>() : files.has("target_vocab.json"))
-            own_target_ = std::make_unique<Vocabulary>(files.file("target_vocab.json"));
-        const fs::path file = files.file("vocab.json");
-        ids_.eos = source_.required(file, files.token("eos_token", "</s>"));
-        ids_.unk = source_.required(file, files.token("unk_token", "<unk>"));
-        ids_.pad = source_.required(file, files.token("pad_token", "<pad>"));
-        ids_.decoder_start = files.decoder_start(target().id("<pad>"));
+            own_target_ = std::make_unique<PieceIds>(files.file("target_vocab.json"));
+        for (const PieceIds* side : {&source_, &target()}) side->required("unk_token", "<unk>");
+        ids_.eos = source_.required("eos_token", files.token("eos_token", "</s>"));
+        ids_.unk = source_.required("unk_token", files.token("unk_token", "<unk>"));
+        ids_.pad = source_.required("pad_token", files.token("pad_token", "<pad>"));
+        ids_.decoder_start = files.decoder_start(id_in(target(), "<pad>"));
         max_length_ = files.max_length();
         size_ = std::max(source_.size(), target().size());
         note_added_tokens(files);
@@ -117,16 +72,20 @@ protected:
 
     Frame source_frame(const ModelLanguage&) const override { return {{}, {ids_.eos}}; }
     Frame translation_frame(std::string_view text, const ModelLanguage&, const ModelLanguage& target) const override {
-        const bool said = source_.has(std::string(language_token(text)));  // by the text itself
+        const bool said = source_.id(std::string(language_token(text))) >= 0;  // by the text itself
         if (target.id < 0 || said) return {{}, {ids_.eos}};
         return {{target.id}, {ids_.eos}};
     }
     Frame target_frame(const ModelLanguage&) const override { return {{}, {ids_.eos}}; }
 
 private:
-    const Vocabulary& target() const { return own_target_ ? *own_target_ : source_; }
+    const PieceIds& target() const { return own_target_ ? *own_target_ : source_; }
+    static std::int64_t id_in(const PieceIds& vocabulary, const std::string& token) {
+        const std::int64_t id = vocabulary.id(token);
+        return id >= 0 ? id : vocabulary.required("unk_token", "<unk>");
+    }
 
-    std::vector<std::int64_t> ids_of(std::string_view text, const SentencePieces& pieces, const Vocabulary& vocabulary) const {
+    std::vector<std::int64_t> ids_of(std::string_view text, const SentencePieces& pieces, const PieceIds& vocabulary) const {
         std::vector<std::int64_t> ids;
         for (const auto& part : added_.split(text)) {
             if (part.id >= 0) {
@@ -134,8 +93,8 @@ private:
                 continue;
             }
             const auto code = language_token(part.text);  // one word whatever it says, and never cut
-            if (!code.empty()) ids.push_back(vocabulary.id(std::string(code)));
-            for (const auto& piece : pieces.encode_pieces(part.text.substr(code.size()))) ids.push_back(vocabulary.id(piece));
+            if (!code.empty()) ids.push_back(id_in(vocabulary, std::string(code)));
+            for (const auto& piece : pieces.encode_pieces(part.text.substr(code.size()))) ids.push_back(id_in(vocabulary, piece));
         }
         return ids;
     }
@@ -150,7 +109,8 @@ private:
         std::int64_t next = source_.size();
         for (const auto& token : files.extra_tokens()) {
             if (added_.id(token) >= 0) continue;
-            added_.add(token, source_.has(token) ? source_.id(token) : next++);
+            const std::int64_t id = source_.id(token);
+            added_.add(token, id >= 0 ? id : next++);
         }
         size_ = std::max(size_, next);
     }
@@ -161,7 +121,7 @@ private:
                                                                                      : std::string();
         };
         source_language_ = {named("source_lang"), -1};
-        for (const auto& [token, id] : source_.ids())
+        for (const auto& [token, id] : source_.all())
             if (token.size() > 4 && language_token(token) == token) target_languages_.push_back({token.substr(2, token.size() - 4), id});
         std::sort(target_languages_.begin(), target_languages_.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
         languages_ = target_languages_;
@@ -173,8 +133,8 @@ private:
     }
 
     SentencePieces source_pieces_, target_pieces_;
-    Vocabulary source_;
-    std::unique_ptr<Vocabulary> own_target_;  // null: the two sides share one
+    PieceIds source_;
+    std::unique_ptr<PieceIds> own_target_;  // null: the two sides share one
     AddedTokens added_;
     ModelLanguage source_language_;
     std::vector<ModelLanguage> target_languages_;

@@ -149,13 +149,12 @@ def training_work(model, pairs, method):
 # ---- memory
 
 def memory(given, model):
-    """Each figure from a process of its own; the checkpoint's pages are in the system's file cache or not, that changes times only."""
+    """Each figure from a process of its own."""
     bench, program = str(Path(given.programs) / "bench_memory"), str(Path(given.programs).parent / "bin" / "permille")
     pair = [Side("bench_memory", [bench, model, "open", given.dtype]) for _ in range(2)]
+    for side in [*pair, pair[0]]:
+        side.measure()  # the last time both have the pages
     for side in pair:
-        side.measure()
-    for side in pair:
-        side.measure()  # now both have the pages
         side.close()
     info = json.loads(subprocess.run([program, "info", model, "--memory", "--json", "--dtype", given.dtype], capture_output=True, check=True).stdout)
     report = {"what": "memory", "dtype": given.dtype, "parameters": info["parameters"],

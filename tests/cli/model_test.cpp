@@ -70,7 +70,8 @@ TEST_CASE("published models have their published sizes", "[cli]") {
                        {"max_position_embeddings", model.positions},
                        {"scale_embedding", true}};
         if (model.type == "marian") {  // fields without which the published files would mean something else
-            config["pad_token_id"] = config["decoder_start_token_id"] = model.vocabulary - 1;
+            config["pad_token_id"] = model.vocabulary - 1;
+            config["decoder_start_token_id"] = model.vocabulary - 1;
             config["eos_token_id"] = 0;
             config["static_position_embeddings"] = true;
             config["activation_function"] = "swish";

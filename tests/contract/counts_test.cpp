@@ -7,12 +7,12 @@ using namespace permille::test;
 
 namespace {
 
-Layout m2m100(std::int64_t layers, std::int64_t ffn, std::int64_t vocabulary = 128112, std::int64_t width = 1024) {
-    const Json config = {{"model_type", "m2m_100"},       {"d_model", width},
+Layout m2m100(std::int64_t layers, std::int64_t ffn) {
+    const Json config = {{"model_type", "m2m_100"},       {"d_model", 1024},
                          {"encoder_layers", layers},      {"decoder_layers", layers},
                          {"encoder_attention_heads", 16}, {"decoder_attention_heads", 16},
                          {"encoder_ffn_dim", ffn},        {"decoder_ffn_dim", ffn},
-                         {"vocab_size", vocabulary},      {"max_position_embeddings", 1024}};
+                         {"vocab_size", 128112},          {"max_position_embeddings", 1024}};
     return make_layout(find_family(config, "test").describe(config, "test"));
 }
 

@@ -52,4 +52,8 @@ HubSettings hub_settings(const std::string& endpoint, const std::filesystem::pat
 // What git calls a file of this content.
 std::string git_blob(const std::string& content);
 
+// The hub's one model, and where it lies in a cache.
+inline HubName tiny(const std::string& revision = "main") { return {FakeHub::kName, revision}; }
+inline std::filesystem::path entry_of(const HubSettings& settings) { return settings.cache / "models--tiny--model"; }
+
 }  // namespace permille::test

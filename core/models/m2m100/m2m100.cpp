@@ -13,10 +13,7 @@ Architecture describe(const Json& config, const std::string& where) {
     defaults.positions = Positions::m2m;
     const Architecture a = read_bart_config(read, defaults);
     if (a.d_model < 4) read.fail("d_model", std::to_string(a.d_model) + " is too small for sinusoids");
-    read.token("pad_token_id", a.pad_id, a.vocab_size);
-    read.token("eos_token_id", a.eos_id, a.vocab_size);
-    read.token("decoder_start_token_id", a.decoder_start_id, a.vocab_size);
-    if (a.forced_eos_id) read.token("forced_eos_token_id", *a.forced_eos_id, a.vocab_size);
+    check_special_tokens(read, a);
     return a;
 }
 

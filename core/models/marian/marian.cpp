@@ -1,7 +1,5 @@
 #include "core/models/marian/marian.h"
 
-#include <algorithm>
-
 #include "core/models/bart_config.h"
 
 namespace permille {
@@ -30,11 +28,7 @@ Architecture describe(const Json& config, const std::string& where) {
         a.source_vocab_size = a.vocab_size;
         if (read.says("decoder_vocab_size")) a.vocab_size = read.size("decoder_vocab_size");
     }
-    // The encoder never sees pad here, batches being packed; the decoder starts from it.
-    read.token("pad_token_id", a.pad_id, a.vocab_size);
-    read.token("eos_token_id", a.eos_id, std::min(a.vocab_size, a.source_vocabulary()));
-    read.token("decoder_start_token_id", a.decoder_start_id, a.vocab_size);
-    if (a.forced_eos_id) read.token("forced_eos_token_id", *a.forced_eos_id, a.vocab_size);
+    check_special_tokens(read, a);
     return a;
 }
 

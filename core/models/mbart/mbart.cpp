@@ -22,10 +22,7 @@ Architecture describe(const Json& config, const std::string& where) {
     // language for mBART-25, whose decoder_start_token_id is not in config.json, or is that of the one pair it was tuned for.
     defaults.starts_with_last_label = true;
     const Architecture a = read_bart_config(read, defaults);
-    read.token("pad_token_id", a.pad_id, a.vocab_size);
-    read.token("eos_token_id", a.eos_id, a.vocab_size);
-    read.token("decoder_start_token_id", a.decoder_start_id, a.vocab_size);
-    if (a.forced_eos_id) read.token("forced_eos_token_id", *a.forced_eos_id, a.vocab_size);
+    check_special_tokens(read, a);
     return a;
 }
 

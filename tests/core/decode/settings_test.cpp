@@ -3,19 +3,14 @@
 #include <set>
 
 #include "core/base/files.h"
+#include "tests/support/runs.h"
 #include "tests/support/test.h"
 
 using namespace permille;
 using namespace permille::test;
 
 TEST_CASE("new decoding settings leave the key of a run that does not use them as it was", "[decode]") {
-    RunSpec spec;
-    spec.study = "first-look";
-    spec.base = "permille-small";
-    spec.corpus = "it-en";
-    spec.source_language = "it";
-    spec.target_language = "en";
-    spec.method = "lora";
+    RunSpec spec = some_run();
     spec.budget_percent = 2;
     REQUIRE(spec.key() == "2a0f49014340a57c67bc408eb8e48f60");  // of version 1, kept in tests/golden/store/version1.db
     spec.method = "none";

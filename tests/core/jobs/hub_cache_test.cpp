@@ -13,10 +13,6 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-HubName tiny(const std::string& revision = "main") { return {FakeHub::kName, revision}; }
-
-fs::path entry_of(const HubSettings& settings) { return settings.cache / "models--tiny--model"; }
-
 const std::string kWeights = FakeHub::tiny_base().at("model.safetensors").content;
 
 // Sets a variable of the environment for as long as it lives.

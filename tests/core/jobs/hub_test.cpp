@@ -15,10 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-HubName tiny(const std::string& revision = "main") { return {FakeHub::kName, revision}; }
-
-fs::path entry_of(const HubSettings& settings) { return settings.cache / "models--tiny--model"; }
-
 std::set<std::string> names_in(const fs::path& folder) {
     std::set<std::string> names;
     std::error_code ignored;

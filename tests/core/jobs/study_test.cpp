@@ -3,6 +3,7 @@
 #include <set>
 
 #include "core/base/files.h"
+#include "tests/support/runs.h"
 #include "tests/support/test.h"
 
 using namespace permille;
@@ -268,13 +269,8 @@ TEST_CASE("a study put together by hand is checked the same way", "[jobs]") {
 }
 
 TEST_CASE("a run's key is stable and depends on the experiment alone", "[jobs]") {
-    RunSpec spec;
+    RunSpec spec = some_run();
     spec.study = "a";
-    spec.base = "permille-small";
-    spec.corpus = "it-en";
-    spec.source_language = "it";
-    spec.target_language = "en";
-    spec.method = "lora";
     spec.method_settings = Json{{"rank", 8}, {"alpha", 16.0}};
     const std::string key = spec.key();
     // Written down on purpose: when this changes, every study would be run again.

@@ -8,6 +8,7 @@
 #include "core/store/database.h"
 #include "core/store/migrations.h"
 #include "core/store/store.h"
+#include "tests/support/runs.h"
 #include "tests/support/test.h"
 
 using namespace permille;
@@ -78,13 +79,7 @@ TEST_CASE("writes the stored file of the present version", "[.write-golden]") {
     Store store(file);
     store.put_base({"permille-small", "/models/permille-small", "m2m_100", "basefp", 8400000, {"en", "it"}});
     store.put_corpus({"it-en", "it", "en", "/corpora/it-en", "corpusfp", 20000, 1000, 1000, "CC-BY 2.0 FR"});
-    RunSpec spec;
-    spec.study = "first-look";
-    spec.base = "permille-small";
-    spec.corpus = "it-en";
-    spec.source_language = "it";
-    spec.target_language = "en";
-    spec.method = "none";
+    RunSpec spec = some_run("none");
     store.add_run(spec);
     spec.method = "lora";
     spec.budget_percent = 2.0;

@@ -4,25 +4,11 @@
 #include <limits>
 #include <thread>
 
+#include "tests/support/runs.h"
 #include "tests/support/test.h"
 
 using namespace permille;
 using namespace permille::test;
-
-namespace {
-
-RunSpec some_run(const std::string& method = "lora") {
-    RunSpec spec;
-    spec.study = "first-look";
-    spec.base = "permille-small";
-    spec.corpus = "it-en";
-    spec.source_language = "it";
-    spec.target_language = "en";
-    spec.method = method;
-    return spec;
-}
-
-}  // namespace
 
 TEST_CASE("bases and corpora are kept under their names", "[store]") {
     TemporaryFolder folder;
