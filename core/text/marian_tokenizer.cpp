@@ -28,7 +28,8 @@ public:
         const bool told = files.settings.contains("separate_vocabs") && files.settings["separate_vocabs"].is_boolean();
         if (told ? files.settings["separate_vocabs"].get<bool>() : files.has("target_vocab.json"))
             own_target_ = std::make_unique<PieceIds>(files.file("target_vocab.json"));
-        for (const PieceIds* side : {&source_, &target()}) side->required("unk_token", "<unk>");
+        target().required("unk_token", "<unk>");  // what id_in falls back to, on either side
+        source_.required("unk_token", "<unk>");
         ids_.eos = source_.required("eos_token", files.token("eos_token", "</s>"));
         ids_.unk = source_.required("unk_token", files.token("unk_token", "<unk>"));
         ids_.pad = source_.required("pad_token", files.token("pad_token", "<pad>"));
