@@ -196,6 +196,7 @@ Encoded Seq2Seq::encode(const Forward& forward, const TokenRows& source) const {
     encoded.tokens = prompt ? prompted.tokens : source;
     const Rows& rows = encoded.tokens.rows;
     forward.source_ids = encoded.tokens.ids;
+    forward.source_rows = encoded.tokens.rows;
     x = enter(forward, encoder_, x, encoded.tokens.positions);
     for (std::size_t i = 0; i < encoder_.layers.size(); ++i) {
         const Layer& layer = encoder_.layers[i];
@@ -231,6 +232,7 @@ at::Tensor Seq2Seq::decode(const Forward& forward, const Encoded& encoded, const
     const std::int64_t before = shift(forward, decoder_), extra = before + (prompt ? prompt->front() : 0);
     if (extra > 0) check_length(before + rows.longest, extra);
     forward.source_ids = encoded.tokens.ids;
+    forward.source_rows = encoded.tokens.rows;
     forward.target_ids = tokens.ids;
     x = enter(forward, decoder_, x, tokens.positions);
     for (std::size_t i = 0; i < decoder_.layers.size(); ++i) {
@@ -286,6 +288,7 @@ DecoderCache Seq2Seq::start(const Forward& forward, const Encoded& encoded, std:
     const std::int64_t heads = architecture_.decoder_heads, head_dim = architecture_.d_model / heads;
     const at::Tensor memory = encoded.states.to(compute_);
     forward.source_ids = encoded.tokens.ids;
+    forward.source_rows = encoded.tokens.rows;
     const auto split = [&](const at::Tensor& packed) {
         return pad(packed, rows).view({rows.sentences, rows.longest, heads, head_dim}).transpose(1, 2).contiguous();
     };
@@ -406,7 +409,11 @@ at::Tensor Seq2Seq::step_layers(const Forward& forward, DecoderCache& cache, at:
             };
             const at::Tensor keys = grow(cached.self_keys, layer.self_attn.k(forward, input));
             const at::Tensor values = grow(cached.self_values, layer.self_attn.v(forward, input));
-            const at::Tensor context = at::scaled_dot_product_attention(query, keys, values);
+            const AttentionPrefix* prefix = forward.prefix(layer.self_attn.site);
+            const at::Tensor gate = prefix ? prefix->gate(forward, input) : at::Tensor();
+            const at::Tensor context = gate.defined()
+                                           ? plain_attention(forward, query, keys, values, {}, gate.view({count, 1}), cached.prefix)
+                                           : at::scaled_dot_product_attention(query, keys, values);
             return layer.self_attn.out(forward, context.reshape({count, width}));
         });
         x = residual(forward, x, layer.cross_norm, layer.cross_output, [&](const at::Tensor& h) {
@@ -416,7 +423,12 @@ at::Tensor Seq2Seq::step_layers(const Forward& forward, DecoderCache& cache, at:
                 const std::int64_t keys = cached.cross_keys.size(2), all = cache.cross_mask.size(3);
                 mask = cache.cross_mask.narrow(3, all - keys, keys).expand({sentences, 1, beams, keys});
             }
-            const at::Tensor context = at::scaled_dot_product_attention(query, cached.cross_keys, cached.cross_values, mask);
+            const AttentionPrefix* prefix = forward.prefix(layer.cross_attn.site);
+            const at::Tensor gate = prefix ? prefix->gate(forward, h.to(compute_)) : at::Tensor();
+            const at::Tensor context = gate.defined()
+                                           ? plain_attention(forward, query, cached.cross_keys, cached.cross_values, mask,
+                                                             gate.view({sentences, beams}), prefix->length())
+                                           : at::scaled_dot_product_attention(query, cached.cross_keys, cached.cross_values, mask);
             return layer.cross_attn.out(forward, context.transpose(1, 2).reshape({count, width}));
         });
         x = residual(forward, x, layer.ffn_norm, layer.ffn_output, [&](const at::Tensor& h) { return layer.ffn(forward, h); });

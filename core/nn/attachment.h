@@ -56,6 +56,9 @@ public:
     // At the self-attention of a stack's first layer: whether the tokens of the stack count their positions from the prefix's end.
     virtual bool shifts_positions() const { return false; }
     virtual std::pair<at::Tensor, at::Tensor> keys_values(const Forward& forward) const = 0;
+    // What each query's keys and values of the prefix are multiplied by, [N, 1] float32, from the rows x [N, D] that the attention reads;
+    // undefined: nothing.
+    virtual at::Tensor gate(const Forward& forward, const at::Tensor& x) const { return (void)forward, (void)x, at::Tensor(); }
 };
 
 // At a feed-forward block, in its place: rows [N, D] -> [N, D].

@@ -50,6 +50,23 @@ at::Tensor split_heads(const at::Tensor& packed, const Rows& rows, std::int64_t 
 
 }  // namespace
 
+at::Tensor plain_attention(const Forward& forward, const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                           const std::optional<at::Tensor>& mask, const at::Tensor& gate, std::int64_t gated) {
+    const double scale = 1.0 / std::sqrt(static_cast<double>(queries.size(3)));
+    at::Tensor scores = at::matmul(queries * scale, keys.transpose(2, 3)).to(at::kFloat);
+    at::Tensor gates;  // of every key: scaling a key scales its scores, scaling a value scales its weight
+    if (gate.defined()) {
+        const std::int64_t sentences = queries.size(0), length = queries.size(2), others = keys.size(2) - gated;
+        const at::Tensor first = gate.to(at::kFloat).view({sentences, 1, length, 1}).expand({sentences, 1, length, gated});
+        gates = at::cat({first, at::ones({sentences, 1, length, others}, scores.options().requires_grad(false))}, 3);
+        scores = scores * gates;
+    }
+    if (mask) scores = scores + *mask;
+    at::Tensor weights = dropout(at::softmax(scores, -1), forward.attention_dropout, forward.streams);
+    if (gates.defined()) weights = weights * gates;
+    return at::matmul(weights.to(values.scalar_type()), values);
+}
+
 at::Tensor Attention::operator()(const Forward& forward, const at::Tensor& x, const Rows& rows, const at::Tensor& memory,
                                  const Rows& memory_rows, bool causal) const {
     const at::Tensor input = x.to(forward.compute);
@@ -58,6 +75,7 @@ at::Tensor Attention::operator()(const Forward& forward, const at::Tensor& x, co
     at::Tensor keys = split_heads(k(forward, attended), memory_rows, heads);
     at::Tensor values = split_heads(v(forward, attended), memory_rows, heads);
     std::int64_t before = 0;  // keys of the prefix
+    at::Tensor gate;
     if (const AttentionPrefix* prefix = forward.prefix(site)) {
         before = prefix->length();
         const auto [prefix_keys, prefix_values] = prefix->keys_values(forward);
@@ -68,13 +86,14 @@ at::Tensor Attention::operator()(const Forward& forward, const at::Tensor& x, co
         };
         keys = joined(prefix_keys, keys);
         values = joined(prefix_values, values);
+        gate = prefix->gate(forward, input);
+        if (gate.defined()) gate = pad(gate, rows).view({rows.sentences, rows.longest});
     }
 
-    at::Tensor context;
     const auto options = queries.options().requires_grad(false);
     const double hidden = -std::numeric_limits<float>::infinity();
     // With right padding a causal mask hides every padded key from every real query, so it needs no second mask.
-    const bool padded = !memory_rows.dense() && !causal, eager = forward.eager_attention || forward.attention_dropout > 0;
+    const bool padded = !memory_rows.dense() && !causal, eager = forward.eager_attention || forward.attention_dropout > 0 || gate.defined();
     const bool fused_causal = causal && before == 0 && !eager;
     std::optional<at::Tensor> mask;  // additive, [B or 1, 1, L or 1, before + L memory]
     if (padded) {
@@ -87,15 +106,9 @@ at::Tensor Attention::operator()(const Forward& forward, const at::Tensor& x, co
         mask = at::zeros({1, 1, rows.longest, before + memory_rows.longest}, options);
         mask->narrow(3, before, memory_rows.longest).masked_fill_(later, hidden);
     }
-    if (!eager) {
-        context = at::scaled_dot_product_attention(queries, keys, values, mask, 0.0, fused_causal);
-    } else {
-        const double scale = 1.0 / std::sqrt(static_cast<double>(queries.size(3)));
-        at::Tensor scores = at::matmul(queries * scale, keys.transpose(2, 3)).to(at::kFloat);
-        if (mask) scores = scores + *mask;
-        const at::Tensor weights = dropout(at::softmax(scores, -1), forward.attention_dropout, forward.streams);
-        context = at::matmul(weights.to(values.scalar_type()), values);
-    }
+    at::Tensor context;
+    if (eager) context = plain_attention(forward, queries, keys, values, mask, gate, before);
+    else context = at::scaled_dot_product_attention(queries, keys, values, mask, 0.0, fused_causal);
     context = pack(context.transpose(1, 2).reshape({rows.sentences, rows.longest, x.size(1)}), rows);
     return out(forward, context);
 }

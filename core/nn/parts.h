@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
 #include "core/nn/attachment.h"
 #include "core/nn/dropout.h"
 #include "core/nn/rows.h"
@@ -23,6 +25,8 @@ struct Forward {
 
     // The ids of the rows that pass through the encoder and the decoder, for modules that treat tokens differently; virtual ones are -1.
     mutable at::Tensor source_ids, target_ids;
+    // The sentences that the encoder's rows form, for modules that look at a sentence as a whole.
+    mutable Rows source_rows;
 
     // The tensor of a parameter: the attachment's own copy, else the base's.
     const at::Tensor& parameter(int index) const;
@@ -50,6 +54,11 @@ struct Norm {
     int site = -1, weight = -1, bias = -1;
     at::Tensor operator()(const Forward& forward, const at::Tensor& x) const;
 };
+
+// softmax(head_dim^-0.5 q k^T + mask) v step by step, where dropout or a gate comes between: queries [B, H, L, head_dim], keys and values
+// [B, H, M, head_dim], mask additive or none. gate [B, L], of each query, multiplies the first `gated` keys and values; undefined: none.
+at::Tensor plain_attention(const Forward& forward, const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values,
+                           const std::optional<at::Tensor>& mask, const at::Tensor& gate = {}, std::int64_t gated = 0);
 
 // Multi-head scaled dot-product attention (Vaswani et al. 2017, eq. 1); queries are scaled by head_dim^-0.5.
 struct Attention {
