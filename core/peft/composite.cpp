@@ -1,13 +1,14 @@
 // Several methods trained together on one base, "lora+layernorm": their tensors side by side, their settings under "lora.rank",
 // "layernorm.variant". Each part keeps its own learning rate in relation to the first one's. Refused where two parts train the same
-// parameter, or where one of them must have a projection for itself.
+// parameter, or where one of them must have a projection for itself. A named combination ("mam") is the same with settings of its own.
+#include "core/peft/composite.h"
+
 #include <algorithm>
 #include <map>
 #include <mutex>
 #include <sstream>
 
 #include "core/base/error.h"
-#include "core/peft/method.h"
 
 namespace permille {
 
@@ -39,6 +40,22 @@ public:
         }
     }
 
+    // A named one, which owns its parts.
+    Composite(MethodInfo named, std::vector<std::unique_ptr<Method>> parts, Json presets) : Composite(named.id, borrowed(parts)) {
+        owned_ = std::move(parts);
+        presets_ = std::move(presets);
+        one_rate_ = true;
+        for (Field& knob : info_.knobs)
+            if (presets_.contains(knob.name)) knob.default_value = presets_[knob.name];
+        named.sites = info_.sites;
+        named.knobs = info_.knobs;
+        named.size_knob = info_.size_knob;
+        named.mergeable = info_.mergeable;
+        named.identity_at_start = info_.identity_at_start;
+        named.default_optimiser = info_.default_optimiser;
+        info_ = std::move(named);
+    }
+
     const MethodInfo& info() const override { return info_; }
 
     Json complete(const Json& settings) const override {
@@ -53,7 +70,9 @@ public:
                         near.empty() ? "of several methods each setting has its method before it: " + known.front()
                                      : "did you mean '" + near + "'?");
         }
-        return joined_settings(settings, [](const Method& part, const Json& own) { return part.complete(own); });
+        Json given = presets_;
+        for (const auto& [key, value] : settings.items()) given[key] = value;
+        return joined_settings(given, [](const Method& part, const Json& own) { return part.complete(own); });
     }
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
@@ -61,7 +80,7 @@ public:
         std::map<int, std::string> replaced;
         std::map<std::string, std::string> names;
         for (const Method* part : parts_) {
-            const double rate = part->info().default_learning_rate / info_.default_learning_rate;
+            const double rate = one_rate_ ? 1 : part->info().default_learning_rate / info_.default_learning_rate;
             for (TensorSpec spec : part->tensors(layout, of(*part, settings))) {
                 if (spec.base >= 0 && !replaced.emplace(spec.base, part->info().id).second)
                     throw Error(ErrorKind::config, info_.id,
@@ -149,6 +168,11 @@ public:
     }
 
 private:
+    static std::vector<const Method*> borrowed(const std::vector<std::unique_ptr<Method>>& parts) {
+        std::vector<const Method*> list;
+        for (const auto& part : parts) list.push_back(part.get());
+        return list;
+    }
     static std::vector<at::Tensor> slice(const std::vector<at::Tensor>& values, std::size_t first, std::size_t count) {
         return {values.begin() + static_cast<std::ptrdiff_t>(first), values.begin() + static_cast<std::ptrdiff_t>(first + count)};
     }
@@ -171,6 +195,9 @@ private:
     }
 
     std::vector<const Method*> parts_;
+    std::vector<std::unique_ptr<Method>> owned_;
+    Json presets_ = Json::object();
+    bool one_rate_ = false;
     MethodInfo info_;
 };
 
@@ -186,6 +213,10 @@ const Method& single(const std::string& id, const std::string& where) {
 }
 
 }  // namespace
+
+std::unique_ptr<Method> named_combination(MethodInfo info, std::vector<std::unique_ptr<Method>> parts, const Json& settings) {
+    return std::make_unique<Composite>(std::move(info), std::move(parts), settings);
+}
 
 const Method& find_method_by_id(const std::string& id, const std::string& where) {
     if (id.find('+') == std::string::npos) return single(id, where);

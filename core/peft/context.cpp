@@ -10,14 +10,6 @@
 
 namespace permille {
 
-namespace {
-
-bool reads_source(const Site& site) {
-    return site.name.rfind("encoder.", 0) == 0 || site.name.ends_with(".cross_attn.k") || site.name.ends_with(".cross_attn.v");
-}
-
-}  // namespace
-
 std::vector<Contexts::Domain> Contexts::parsed(const std::string& method) const {
     const auto wrong = [&](const std::string& text) {
         throw Error(ErrorKind::config, method + "/domains", "'" + text + "' is no domain of token ids",

@@ -1,6 +1,7 @@
 // (IA)^3 (Liu et al. 2022, arXiv 2205.05638, section 3.3): trained vectors that scale keys, values and the middle of the feed-forward
 // blocks: k' = l_k (W_k x + b_k), v' = l_v (W_v x + b_v), fc2(l_ff act(fc1 x)). All start at one. Names, shapes and sites are PEFT's: at
-// fc2 the vector scales the input, elsewhere the output.
+// fc2 the vector scales the input, elsewhere the output. With sides = both every projection has a vector for its input and one for its
+// output; at all projections that is "lora_scaling" of T-Few, the authors' code.
 #include <ATen/ATen.h>
 
 #include "core/base/error.h"
@@ -13,8 +14,12 @@ namespace {
 
 struct Ia3Config : Targets {
     Ia3Config() { targets = "k,v,fc2"; }
+    std::string sides = "one";
     static const Fields<Ia3Config>& fields() {
-        static const auto list = add_targets(Fields<Ia3Config>());
+        static const auto list = add_targets(Fields<Ia3Config>().add("sides", &Ia3Config::sides,
+                                                                     "one: fc2 is scaled at its input, other projections at their output; "
+                                                                     "both: each at both (with targets=all T-Few's lora_scaling)",
+                                                                     {.choices = {"one", "both"}}));
         return list;
     }
 };
@@ -69,9 +74,15 @@ public:
                                 "Adafactor for a thousand updates."}) {}
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
+        const Ia3Config chosen = config(settings);
         std::vector<TensorSpec> specs;
-        for (const int index : config(settings).sites(layout, info_.id)) {
+        for (const int index : chosen.sites(layout, info_.id)) {
             const Site& site = layout.sites[static_cast<std::size_t>(index)];
+            if (chosen.sides == "both") {
+                specs.push_back({module_of(layout, site) + ".scaling_input", {1, site.in}, Init::ones()});
+                specs.push_back({module_of(layout, site) + ".scaling_output", {site.out, 1}, Init::ones()});
+                continue;
+            }
             const std::vector<std::int64_t> shape =
                 scales_input(site) ? std::vector<std::int64_t>{1, site.in} : std::vector<std::int64_t>{site.out, 1};
             specs.push_back({peft_stem(layout, site) + "ia3_l", shape, Init::ones()});
@@ -80,16 +91,21 @@ public:
     }
 
     void attach(Attachment& attachment, const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const override {
+        const Ia3Config chosen = config(settings);
         std::size_t i = 0;
-        for (const int index : config(settings).sites(layout, info_.id)) {
+        for (const int index : chosen.sites(layout, info_.id)) {
             const at::Tensor& scale = values[i++];
-            if (scales_input(layout.sites[static_cast<std::size_t>(index)]))
+            if (chosen.sides == "both") {
+                attachment.linears.add(index, std::make_unique<InputScale>(scale));
+                attachment.linears.add(index, std::make_unique<OutputScale>(values[i++]));
+            } else if (scales_input(layout.sites[static_cast<std::size_t>(index)]))
                 attachment.linears.add(index, std::make_unique<InputScale>(scale));
             else attachment.linears.add(index, std::make_unique<OutputScale>(scale));
         }
     }
 
     Json peft_config(const Layout& layout, const Json& settings) const override {
+        if (config(settings).sides == "both") return nullptr;
         const std::vector<int> all = config(settings).sites(layout, info_.id);
         std::vector<int> inner;
         for (const int index : all)

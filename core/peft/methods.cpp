@@ -24,12 +24,14 @@ std::unique_ptr<Method> layernorm_method();
 std::unique_ptr<Method> lora_method();
 std::unique_ptr<Method> loretta_adp_method();
 std::unique_ptr<Method> loretta_rep_method();
+std::unique_ptr<Method> mam_method();
 std::unique_ptr<Method> parallel_method();
 std::unique_ptr<Method> parameters_method();
 std::unique_ptr<Method> pfeiffer_method();
 std::unique_ptr<Method> prefix_method();
 std::unique_ptr<Method> prompt_method();
 std::unique_ptr<Method> ssf_method();
+std::unique_ptr<Method> unipelt_method();
 std::unique_ptr<Method> vera_method();
 
 const std::vector<std::unique_ptr<Method>>& methods() {
@@ -56,12 +58,14 @@ const std::vector<std::unique_ptr<Method>>& methods() {
         list.push_back(lora_method());
         list.push_back(loretta_adp_method());
         list.push_back(loretta_rep_method());
+        list.push_back(mam_method());
         list.push_back(parallel_method());
         list.push_back(parameters_method());
         list.push_back(pfeiffer_method());
         list.push_back(prefix_method());
         list.push_back(prompt_method());
         list.push_back(ssf_method());
+        list.push_back(unipelt_method());
         list.push_back(vera_method());
         return list;
     }();

@@ -1,8 +1,8 @@
 // Parallel adapters (He et al. 2022, arXiv 2110.04366, section 3.3 and table 4): beside a block, reading what it reads: h + s a(x), a(x) =
 // Wu relu(Wd x + bd) + bu. The authors' setting for translation with mBART: at the feed-forward blocks, r = 512, s = 4, Wd Kaiming-uniform
-// and the rest zero as in LoRA. Together with a prefix of 30 (its network 800 wide) that is their MAM adapter: "parallel+prefix". A learned
-// scale starts at `scale`; the authors' code starts it at 1. In a pre-norm model "norm" reads the block's own input, after the norm;
-// "stream" reads before it, as AdapterHub's par_bn does. In a post-norm model the two are the same.
+// and the rest zero as in LoRA. Together with a prefix that is their MAM adapter (mam.cpp). A learned scale starts at `scale`; the authors'
+// code starts it at 1. In a pre-norm model "norm" reads the block's own input, after the norm; "stream" reads before it, as AdapterHub's
+// par_bn does. In a post-norm model the two are the same.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -61,7 +61,7 @@ public:
                       .default_learning_rate = 1e-3,
                       .equation = "h + s (Wu relu(Wd x + bd) + bu) for a block that reads x and gives h, Wd [r, D], Wu [D, r], s = 4",
                       .advice = "The best single method of its authors' comparison on translation at several percent of the model. With a "
-                                "prefix beside it (parallel+prefix, 30 keys and values) it is their MAM adapter."}) {}
+                                "prefix beside it (mam) it is their MAM adapter."}) {}
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const ParallelConfig chosen = config(settings);

@@ -84,6 +84,10 @@ std::vector<int> Targets::sites(const Layout& layout, const std::string& method,
     return {found.begin(), found.end()};
 }
 
+bool reads_source(const Site& site) {
+    return site.name.starts_with("encoder.") || site.name.ends_with(".cross_attn.k") || site.name.ends_with(".cross_attn.v");
+}
+
 std::string peft_module(const Layout& layout, const Site& site) {
     if (site.kind == SiteKind::linear) return "model." + module_of(layout, site);
     return "model." + site.name.substr(0, site.name.find('.')) + ".embed_tokens";

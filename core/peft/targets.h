@@ -26,6 +26,9 @@ Fields<Config> add_targets(Fields<Config> fields, const std::string& more = {}) 
     return add_scope(std::move(fields));
 }
 
+// Whether the rows at a site are the source's tokens: in the encoder, and at the keys and values of cross-attention.
+bool reads_source(const Site& site);
+
 // Hugging Face's path of what is at a site, "model.encoder.layers.3.fc1" or "model.encoder.embed_tokens".
 std::string peft_module(const Layout& layout, const Site& site);
 // The tensors of PEFT's files begin with it: "base_model.model.model.encoder.layers.3.fc1.".

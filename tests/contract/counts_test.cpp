@@ -70,6 +70,7 @@ TEST_CASE("trained parameters on M2M-100 418M and 1.2B", "[contract]") {
         {"dora", {{"rank", 8}}, 1253376, 2506752},
         {"adalora", {{"rank", 12}}, 1770336, 3540672},
         {"ia3", Json::object(), 172032, 540672},
+        {"ia3", {{"targets", "all"}, {"sides", "both"}}, 540672, 1474560},
         {"ssf", Json::object(), 671744, 1728512},
         {"vera", {{"rank", 256}}, 92160, 184320},
         {"context_lora", {{"rank", 8}}, 2359296, 4718592},
@@ -79,6 +80,10 @@ TEST_CASE("trained parameters on M2M-100 418M and 1.2B", "[contract]") {
         {"dsee", {{"rank", 16}, {"entries", 64}}, 2363904, 4727808},
         {"prefix", {{"prefix_length", 30}}, 2211840, 4423680},
         {"prefix", {{"prefix_length", 30}, {"reparametrised", true}, {"hidden_dim", 512}}, 39489024, 77311488},
+        {"unipelt", Json::object(), 5224068, 10448136},
+        {"unipelt", {{"reparametrised", true}}, 43914372, 86223624},
+        {"mam", Json::object(), 86810976, 171069792},
+        {"mam", {{"prefix.reparametrised", false}}, 27414528, 54829056},
         {"layer_prefix", {{"prefix_length", 20}}, 491520, 983040},
         {"layer_prefix", {{"prefix_length", 20}, {"reparametrised", true}, {"hidden_dim", 512}}, 23593984, 49288192},
         {"prompt", {{"prompt_length", 100}}, 102400, 102400},
@@ -131,4 +136,6 @@ TEST_CASE("the network of a prefix is trained but not stored", "[contract]") {
     check("prefix", prefix, large, 77311488, 4423680);
     check("layer_prefix", states, small, 23593984, 491520);
     check("layer_prefix", states, large, 49288192, 983040);
+    check("mam", Json::object(), small, 86810976, 27414528);
+    check("unipelt", {{"reparametrised", true}}, small, 43914372, 5224068);
 }
