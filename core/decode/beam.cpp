@@ -26,7 +26,9 @@ struct Finished {
 
 // The search of one sentence.
 struct Search {
-    std::size_t sentence = 0;
+    std::size_t place = 0;  // in the batch
+    const Tokens* source = nullptr;
+    std::int64_t most = 0;  // tokens that a hypothesis may have
     std::vector<Node> nodes;
     std::vector<std::int32_t> tips;  // node of each running beam
     std::vector<float> scores;       // of each running beam, best first
@@ -41,42 +43,43 @@ struct Continuation {
 
 class Batch {
 public:
-    Batch(const Seq2Seq& model, const Attachment* attachment, const SearchSettings& settings, const LogitsProcessors& processors)
-        : model_(model), settings_(settings), processors_(processors), forward_(model.inference(attachment)) {}
+    Batch(const Seq2Seq& model, const std::vector<SearchTask>& tasks, const SearchSettings& settings, const LogitsProcessors& processors)
+        : model_(model), tasks_(tasks), settings_(settings), processors_(processors), forward_(model.inference(shares_of(tasks))) {}
 
-    void run(const std::vector<Tokens>& sources, const std::vector<std::size_t>& sentences, const std::stop_token& stop,
-             std::vector<std::vector<Candidate>>& results) {
-        const std::int64_t beams = settings_.beam_size;
+    std::vector<std::vector<Candidate>> run(const std::vector<Tokens>& sources, const std::stop_token& stop) {
+        std::vector<Search> running(tasks_.size());
         std::vector<Tokens> chosen;
-        for (const auto sentence : sentences) chosen.push_back(sources[sentence]);
-        const TokenRows source = TokenRows::of(chosen, model_.device());
-        const Encoded encoded = model_.encode(forward_, source);
-        const std::int64_t most = std::min(settings_.max_length, model_.longest_target(forward_));
-        DecoderCache cache = model_.start(forward_, encoded, beams, most);
-        // The beams of a sentence are alike until there is something to choose: one row stands for them, in the memory of all.
-        width_ = 1;
-        cache.beams = 1;
-        cache.rows = static_cast<std::int64_t>(sentences.size());
-
-        sources_ = &sources;
-        std::vector<Search> running(sentences.size());
+        std::int64_t most = 0;
         for (std::size_t i = 0; i < running.size(); ++i) {
-            running[i].sentence = sentences[i];
+            chosen.push_back(sources[tasks_[i].source]);
+            running[i].place = i;
+            running[i].source = &sources[tasks_[i].source];
+            running[i].most = std::min(settings_.max_length, model_.longest_target(model_.inference(tasks_[i].attachment)));
             running[i].nodes.push_back({settings_.start.value_or(model_.architecture().decoder_start_id), -1});
             running[i].tips = {0};
             running[i].scores = {0};
+            most = std::max(most, running[i].most);
         }
+        const TokenRows source = TokenRows::of(chosen, model_.device());
+        const Encoded encoded = model_.encode(forward_, source);
+        DecoderCache cache = model_.start(forward_, encoded, settings_.beam_size, most);
+        // The beams of a sentence are alike until there is something to choose: one row stands for them, in the memory of all.
+        width_ = 1;
+        cache.beams = 1;
+        cache.rows = static_cast<std::int64_t>(tasks_.size());
+
+        std::vector<std::vector<Candidate>> results(tasks_.size());
         Tokens order, stay;
         for (std::int64_t length = 1; length < most && !running.empty(); ++length) {
             if (stop.stop_requested()) throw Stopped{};
             const std::int64_t stepped = width_;
-            advance(running, cache, length, most);
+            advance(running, cache, length);
             order.clear();
             stay.clear();
             std::size_t kept = 0;
             for (std::size_t i = 0; i < running.size(); ++i) {
-                if (done(running[i], length + 1, most)) {
-                    results[running[i].sentence] = collect(running[i]);
+                if (done(running[i], length + 1)) {
+                    results[running[i].place] = collect(running[i]);
                     continue;
                 }
                 stay.push_back(static_cast<std::int64_t>(i));
@@ -91,6 +94,7 @@ public:
             cache.select(order, stay);
             if (stepped != width_) spread(cache, static_cast<std::int64_t>(kept));
         }
+        return results;
     }
 
 private:
@@ -106,25 +110,23 @@ private:
     }
 
     // The best 2K continuations of every sentence, from one decoder step over all of them.
-    void advance(std::vector<Search>& running, DecoderCache& cache, std::int64_t length, std::int64_t most) {
+    void advance(std::vector<Search>& running, DecoderCache& cache, std::int64_t length) {
         const std::int64_t beams = settings_.beam_size, keep = 2 * beams, stepped = width_;
         tokens_.clear();
         for (const Search& search : running)
             for (const auto tip : search.tips) tokens_.push_back(search.nodes[static_cast<std::size_t>(tip)].token);
         const at::Tensor states = model_.step(forward_, cache, at::tensor(tokens_, at::kLong).to(model_.device()));
-        std::optional<std::int64_t> forced;
-        if (length == 1) forced = settings_.forced_first;
-        if (length == most - 1 && settings_.forced_last) forced = settings_.forced_last;
-
         const std::int64_t per_row = std::min(keep, model_.architecture().vocab_size);
         TopTokens best;
-        if (!forced) {
+        if (!std::all_of(running.begin(), running.end(),
+                         [&](const Search& search) { return settings_.forced(length, search.most).has_value(); })) {
             best = continuations(running, model_.logits(forward_, states), per_row);
             width_ = beams;  // from here on the beams of a sentence differ
         }
         origin_.resize(running.size());
         for (std::size_t i = 0; i < running.size(); ++i) {
             Search& search = running[i];
+            const std::optional<std::int64_t> forced = settings_.forced(length, search.most);
             candidates_.clear();
             for (std::int64_t k = 0; k < stepped; ++k) {
                 const float before = search.scores[static_cast<std::size_t>(k)];
@@ -141,7 +143,7 @@ private:
             }
             std::stable_sort(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
             if (static_cast<std::int64_t>(candidates_.size()) > keep) candidates_.resize(static_cast<std::size_t>(keep));
-            extend(search, candidates_, origin_[i], length, most);
+            extend(search, candidates_, origin_[i], length);
         }
     }
 
@@ -150,7 +152,7 @@ private:
         if (processors_.empty()) return top_tokens(logits, count, true);
         rows_.clear();
         for (const Search& search : running)
-            for (const auto tip : search.tips) rows_.push_back({ids(search, tip), &(*sources_)[search.sentence]});
+            for (const auto tip : search.tips) rows_.push_back({ids(search, tip), search.source});
         const Tokens banned = processors_.banned(rows_);
         const bool greedy = settings_.beam_size == 1, normalises_last = greedy || settings_.rules.renormalize_logits;
         if (processors_.changes_scores()) {
@@ -174,8 +176,7 @@ private:
     }
 
     // candidates: best first. Fills the next beams, and those that end among the best K join the finished ones.
-    void extend(Search& search, const std::vector<Continuation>& candidates, std::vector<std::int64_t>& origin, std::int64_t length,
-                std::int64_t most) {
+    void extend(Search& search, const std::vector<Continuation>& candidates, std::vector<std::int64_t>& origin, std::int64_t length) {
         const auto beams = static_cast<std::size_t>(settings_.beam_size);
         const auto divisor = static_cast<float>(std::pow(static_cast<double>(length), settings_.length_penalty));
         const std::size_t before = search.finished.size();
@@ -186,7 +187,7 @@ private:
         origin.clear();
         for (std::size_t rank = 0; rank < candidates.size(); ++rank) {
             const Continuation& candidate = candidates[rank];
-            const bool ends = candidate.token == model_.architecture().eos_id || length + 1 >= most;
+            const bool ends = candidate.token == model_.architecture().eos_id || length + 1 >= search.most;
             if (ends) {
                 const bool closed = (full && first_suffices()) || !search.can_improve;
                 if (rank < beams && !closed && candidate.score > kNever / 2) {
@@ -214,9 +215,9 @@ private:
     }
 
     // length: tokens of the running hypotheses now, start token included.
-    bool done(Search& search, std::int64_t length, std::int64_t most) const {
+    bool done(Search& search, std::int64_t length) const {
         const auto beams = static_cast<std::size_t>(settings_.beam_size);
-        if (length >= most || search.scores[0] <= kNever / 2) return true;  // too long, or every beam is dead
+        if (length >= search.most || search.scores[0] <= kNever / 2) return true;  // too long, or every beam is dead
         if (search.finished.size() < beams) return false;
         if (first_suffices()) return true;
         const bool longest = settings_.early_stopping == EarlyStopping::never && settings_.length_penalty > 0;
@@ -243,9 +244,9 @@ private:
     }
 
     const Seq2Seq& model_;
+    const std::vector<SearchTask>& tasks_;
     const SearchSettings& settings_;
     const LogitsProcessors& processors_;
-    const std::vector<Tokens>* sources_ = nullptr;
     Forward forward_;
     std::int64_t width_ = 1;                         // rows of each sentence: 1 until there was something to choose, then K
     std::vector<std::vector<std::int64_t>> origin_;  // per sentence: the beam that each new beam continues
@@ -257,12 +258,17 @@ private:
 
 }  // namespace
 
+std::vector<std::vector<Candidate>> beam_search(const Seq2Seq& model, const std::vector<SearchTask>& tasks,
+                                                const std::vector<Tokens>& sources, const SearchSettings& settings, std::stop_token stop,
+                                                const BatchDone& done) {
+    return search_in_batches(
+        model.architecture(), tasks, sources, settings, settings.beam_size, done,
+        [&](const auto& batch, const auto& processors) { return Batch(model, batch, settings, processors).run(sources, stop); });
+}
+
 std::vector<std::vector<Candidate>> beam_search(const Seq2Seq& model, const Attachment* attachment, const std::vector<Tokens>& sources,
                                                 const SearchSettings& settings, std::stop_token stop, const BatchDone& done) {
-    return search_in_batches(model.architecture(), sources, settings, settings.beam_size, done,
-                             [&](const auto& sentences, const auto& processors, auto& results) {
-                                 Batch(model, attachment, settings, processors).run(sources, sentences, stop, results);
-                             });
+    return beam_search(model, one_task_each(sources.size(), attachment), sources, settings, std::move(stop), done);
 }
 
 }  // namespace permille

@@ -14,7 +14,11 @@
 
 namespace permille {
 
-// One list of candidates per source, best first, in the order of the sources.
+// One list of candidates per task, best first, in the order of the tasks.
+std::vector<std::vector<Candidate>> beam_search(const Seq2Seq& model, const std::vector<SearchTask>& tasks,
+                                                const std::vector<Tokens>& sources, const SearchSettings& settings,
+                                                std::stop_token stop = {}, const BatchDone& done = {});
+// Every source with the same attachment, in the order of the sources.
 std::vector<std::vector<Candidate>> beam_search(const Seq2Seq& model, const Attachment* attachment, const std::vector<Tokens>& sources,
                                                 const SearchSettings& settings, std::stop_token stop = {}, const BatchDone& done = {});
 

@@ -28,8 +28,9 @@ std::vector<std::int64_t> choose(const at::Tensor& weights, const std::vector<do
 namespace {
 
 struct Draw {
-    std::size_t sentence = 0;
+    std::size_t place = 0;     // of its sentence in the batch
     std::uint64_t number = 0;  // among the draws of its sentence
+    std::int64_t most = 0;     // tokens that it may have
     LogitsRow hypothesis;
     double log_probability = 0;
     bool ended = false;
@@ -37,44 +38,45 @@ struct Draw {
 
 class Batch {
 public:
-    Batch(const Seq2Seq& model, const Attachment* attachment, const SearchSettings& settings, const LogitsProcessors& processors)
-        : model_(model), settings_(settings), processors_(processors), forward_(model.inference(attachment)) {}
+    Batch(const Seq2Seq& model, const std::vector<SearchTask>& tasks, const SearchSettings& settings, const LogitsProcessors& processors)
+        : model_(model), tasks_(tasks), settings_(settings), processors_(processors), forward_(model.inference(shares_of(tasks))) {}
 
-    void run(const std::vector<Tokens>& sources, const std::vector<std::size_t>& sentences, const std::stop_token& stop,
-             std::vector<std::vector<Candidate>>& results) {
+    std::vector<std::vector<Candidate>> run(const std::vector<Tokens>& sources, const std::stop_token& stop) {
         const std::int64_t draws = settings_.n_best;
         std::vector<Tokens> chosen;
-        for (const auto sentence : sentences) chosen.push_back(sources[sentence]);
+        std::vector<Draw> running;
+        std::int64_t most = 0;
+        for (std::size_t i = 0; i < tasks_.size(); ++i) {
+            chosen.push_back(sources[tasks_[i].source]);
+            const std::int64_t longest = std::min(settings_.max_length, model_.longest_target(model_.inference(tasks_[i].attachment)));
+            most = std::max(most, longest);
+            for (std::int64_t k = 0; k < draws; ++k)
+                running.push_back({i,
+                                   static_cast<std::uint64_t>(k),
+                                   longest,
+                                   {{settings_.start.value_or(model_.architecture().decoder_start_id)}, &sources[tasks_[i].source]}});
+        }
         const TokenRows source = TokenRows::of(chosen, model_.device());
         const Encoded encoded = model_.encode(forward_, source);
-        const std::int64_t most = std::min(settings_.max_length, model_.longest_target(forward_));
         DecoderCache cache = model_.start(forward_, encoded, draws, most);
-        std::vector<Draw> running;
-        for (const auto sentence : sentences)
-            for (std::int64_t k = 0; k < draws; ++k)
-                running.push_back({sentence,
-                                   static_cast<std::uint64_t>(k),
-                                   {{settings_.start.value_or(model_.architecture().decoder_start_id)}, &sources[sentence]}});
+        std::vector<std::vector<Candidate>> results(tasks_.size());
         for (std::int64_t length = 1; length < most && !running.empty(); ++length) {
             if (stop.stop_requested()) throw Stopped{};
-            advance(running, cache, length, most);
-            leave(running, cache, length + 1 >= most, results);
+            advance(running, cache, length);
+            leave(running, cache, length + 1, results);
         }
+        return results;
     }
 
 private:
-    void advance(std::vector<Draw>& running, DecoderCache& cache, std::int64_t length, std::int64_t most) {
+    void advance(std::vector<Draw>& running, DecoderCache& cache, std::int64_t length) {
         Tokens last;
         for (const Draw& draw : running) last.push_back(draw.hypothesis.tokens.back());
         const at::Tensor states = model_.step(forward_, cache, at::tensor(last, at::kLong).to(model_.device()));
-        std::optional<std::int64_t> forced;
-        if (length == 1) forced = settings_.forced_first;
-        if (length == most - 1 && settings_.forced_last) forced = settings_.forced_last;
         Tokens next;
         at::Tensor gained;
-        if (forced) {
-            next.assign(running.size(), *forced);
-        } else {
+        if (!std::all_of(running.begin(), running.end(),
+                         [&](const Draw& draw) { return settings_.forced(length, draw.most).has_value(); })) {
             at::Tensor scores = model_.logits(forward_, states);
             if (!processors_.empty()) {
                 std::vector<LogitsRow> rows;
@@ -85,15 +87,17 @@ private:
             const at::Tensor log_p = at::log_softmax(settings_.truncation(scores), 1);
             std::vector<double> numbers;
             for (const Draw& draw : running)
-                numbers.push_back(uniform(settings_.seed, draw.sentence, draw.number, static_cast<std::uint64_t>(length)));
+                numbers.push_back(uniform(settings_.seed, tasks_[draw.place].source, draw.number, static_cast<std::uint64_t>(length)));
             next = choose(at::exp(log_p.to(at::kDouble)), numbers);
             gained = log_p.gather(1, at::tensor(next, at::kLong).to(log_p.device()).unsqueeze(1)).to(at::kCPU).contiguous();
         }
         for (std::size_t row = 0; row < running.size(); ++row) {
             Draw& draw = running[row];
             if (draw.ended) continue;  // waits for the other draws of its sentence
-            draw.hypothesis.tokens.push_back(next[row]);
-            if (gained.defined()) {
+            const std::optional<std::int64_t> forced = settings_.forced(length, draw.most);
+            const std::int64_t token = forced ? *forced : next[row];
+            draw.hypothesis.tokens.push_back(token);
+            if (!forced) {
                 const auto log_p = static_cast<double>(gained.const_data_ptr<float>()[row]);
                 if (!std::isfinite(log_p))
                     throw Error(ErrorKind::config, "sampling",
@@ -101,21 +105,21 @@ private:
                                 "ban fewer tokens or n-grams");
                 draw.log_probability += log_p;
             }
-            draw.ended = next[row] == model_.architecture().eos_id;
+            draw.ended = token == model_.architecture().eos_id;
         }
     }
 
-    // Sentences of which every draw has ended leave.
-    void leave(std::vector<Draw>& running, DecoderCache& cache, bool all, std::vector<std::vector<Candidate>>& results) const {
+    // Sentences of which every draw has ended, or has `length` tokens and may have no more, leave.
+    void leave(std::vector<Draw>& running, DecoderCache& cache, std::int64_t length, std::vector<std::vector<Candidate>>& results) const {
         const auto draws = static_cast<std::size_t>(settings_.n_best);
         Tokens order, stay;
         std::vector<Draw> next;
         for (std::size_t from = 0; from < running.size(); from += draws) {
             const auto begin = running.begin() + static_cast<std::ptrdiff_t>(from), end = begin + static_cast<std::ptrdiff_t>(draws);
-            if (all || std::all_of(begin, end, [](const Draw& draw) { return draw.ended; })) {
+            if (length >= begin->most || std::all_of(begin, end, [](const Draw& draw) { return draw.ended; })) {
                 for (auto draw = begin; draw != end; ++draw) {
                     const double divisor = std::pow(static_cast<double>(draw->hypothesis.tokens.size()) - 1, settings_.length_penalty);
-                    results[draw->sentence].push_back(
+                    results[draw->place].push_back(
                         {std::move(draw->hypothesis.tokens), draw->log_probability, draw->log_probability / divisor});
                 }
                 continue;
@@ -130,6 +134,7 @@ private:
     }
 
     const Seq2Seq& model_;
+    const std::vector<SearchTask>& tasks_;
     const SearchSettings& settings_;
     const LogitsProcessors& processors_;
     Forward forward_;
@@ -137,12 +142,16 @@ private:
 
 }  // namespace
 
+std::vector<std::vector<Candidate>> sample(const Seq2Seq& model, const std::vector<SearchTask>& tasks, const std::vector<Tokens>& sources,
+                                           const SearchSettings& settings, std::stop_token stop, const BatchDone& done) {
+    return search_in_batches(
+        model.architecture(), tasks, sources, settings, settings.n_best, done,
+        [&](const auto& batch, const auto& processors) { return Batch(model, batch, settings, processors).run(sources, stop); });
+}
+
 std::vector<std::vector<Candidate>> sample(const Seq2Seq& model, const Attachment* attachment, const std::vector<Tokens>& sources,
                                            const SearchSettings& settings, std::stop_token stop, const BatchDone& done) {
-    return search_in_batches(model.architecture(), sources, settings, settings.n_best, done,
-                             [&](const auto& sentences, const auto& processors, auto& results) {
-                                 Batch(model, attachment, settings, processors).run(sources, sentences, stop, results);
-                             });
+    return sample(model, one_task_each(sources.size(), attachment), sources, settings, std::move(stop), done);
 }
 
 }  // namespace permille

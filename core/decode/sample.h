@@ -2,7 +2,8 @@
 // early stopping play no part in what is drawn.
 //
 // The numbers behind a draw are a function of (seed, place of the source, which of its n_best draws, position): a sentence's draws depend
-// neither on the batch it is in nor on the number of threads, and the first of several draws is the one that n_best 1 gives.
+// neither on the batch it is in, nor on the number of threads, nor on what else is done with the same source, and the first of several
+// draws is the one that n_best 1 gives.
 #pragma once
 
 #include <stop_token>
@@ -13,7 +14,10 @@
 
 namespace permille {
 
-// One list of n_best candidates per source, in the order of the draws, in the order of the sources.
+// One list of n_best candidates per task, in the order of the draws, in the order of the tasks.
+std::vector<std::vector<Candidate>> sample(const Seq2Seq& model, const std::vector<SearchTask>& tasks, const std::vector<Tokens>& sources,
+                                           const SearchSettings& settings, std::stop_token stop = {}, const BatchDone& done = {});
+// Every source with the same attachment, in the order of the sources.
 std::vector<std::vector<Candidate>> sample(const Seq2Seq& model, const Attachment* attachment, const std::vector<Tokens>& sources,
                                            const SearchSettings& settings, std::stop_token stop = {}, const BatchDone& done = {});
 

@@ -3,6 +3,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <numeric>
 #include <string>
 
@@ -126,21 +127,62 @@ SearchSettings search_settings(const DecodingSettings& settings, const Json& gen
     return search;
 }
 
-std::vector<std::vector<Candidate>> search_in_batches(const Architecture& architecture, const std::vector<Tokens>& sources,
-                                                      const SearchSettings& settings, std::int64_t hypotheses, const BatchDone& done,
-                                                      const SearchBatch& search) {
+std::vector<SearchTask> one_task_each(std::size_t sources, const Attachment* attachment) {
+    std::vector<SearchTask> tasks(sources);
+    for (std::size_t i = 0; i < sources; ++i) tasks[i] = {i, attachment};
+    return tasks;
+}
+
+std::vector<Share> shares_of(const std::vector<SearchTask>& batch) {
+    std::vector<Share> shares;
+    for (const SearchTask& task : batch) {
+        if (shares.empty() || shares.back().attachment != task.attachment) shares.push_back({task.attachment, 0});
+        ++shares.back().sentences;
+    }
+    return shares;
+}
+
+namespace {
+
+// The attachments of the tasks, in an order in which neighbours share most of the base: those with own copies of its parameters are last.
+std::vector<const Attachment*> attachments_of(const std::vector<SearchTask>& tasks) {
+    std::vector<const Attachment*> list;
+    for (const SearchTask& task : tasks)
+        if (std::find(list.begin(), list.end(), task.attachment) == list.end()) list.push_back(task.attachment);
+    const auto copies = [](const Attachment* attachment) {
+        if (!attachment) return std::ptrdiff_t{0};
+        return std::count_if(attachment->parameters.begin(), attachment->parameters.end(), [](const auto& own) { return own.defined(); });
+    };
+    std::stable_sort(list.begin(), list.end(), [&](auto a, auto b) { return copies(a) < copies(b); });
+    return list;
+}
+
+}  // namespace
+
+std::vector<std::vector<Candidate>> search_in_batches(const Architecture& architecture, const std::vector<SearchTask>& tasks,
+                                                      const std::vector<Tokens>& sources, const SearchSettings& settings,
+                                                      std::int64_t hypotheses, const BatchDone& done, const SearchBatch& search) {
     const c10::InferenceMode guard;
     const LogitsProcessors processors(settings.rules, architecture.eos_id, architecture.vocab_size, settings.forced_first.has_value());
-    std::vector<std::vector<Candidate>> results(sources.size());
-    std::vector<std::size_t> order(sources.size());
+    const std::vector<const Attachment*> attachments = attachments_of(tasks);
+    std::vector<std::size_t> order(tasks.size()), group(tasks.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return sources[a].size() > sources[b].size(); });
+    for (std::size_t i = 0; i < tasks.size(); ++i)
+        group[i] = static_cast<std::size_t>(std::find(attachments.begin(), attachments.end(), tasks[i].attachment) - attachments.begin());
+    const auto length = [&](std::size_t task) { return sources[tasks[task].source].size(); };
+    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return length(a) > length(b); });
+    std::vector<std::vector<Candidate>> results(tasks.size());
     for (std::size_t from = 0; from < order.size();) {
-        const auto longest = static_cast<std::int64_t>(sources[order[from]].size());
+        const auto longest = static_cast<std::int64_t>(length(order[from]));
         const auto size =
             static_cast<std::size_t>(std::max<std::int64_t>(1, settings.batch_tokens / std::max<std::int64_t>(1, longest * hypotheses)));
         const std::size_t to = std::min(order.size(), from + size);
-        search({order.begin() + static_cast<std::ptrdiff_t>(from), order.begin() + static_cast<std::ptrdiff_t>(to)}, processors, results);
+        const auto begin = order.begin() + static_cast<std::ptrdiff_t>(from), end = order.begin() + static_cast<std::ptrdiff_t>(to);
+        std::stable_sort(begin, end, [&](auto a, auto b) { return group[a] < group[b]; });
+        std::vector<SearchTask> batch;
+        for (auto task = begin; task != end; ++task) batch.push_back(tasks[*task]);
+        auto found = search(batch, processors);
+        for (std::size_t i = from; i < to; ++i) results[order[i]] = std::move(found[i - from]);
         if (done) done(static_cast<std::int64_t>(to));
         from = to;
     }

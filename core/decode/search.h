@@ -11,6 +11,7 @@
 #include "core/base/spec.h"
 #include "core/decode/logits.h"
 #include "core/models/architecture.h"
+#include "core/nn/mixture.h"
 
 namespace permille {
 
@@ -31,6 +32,12 @@ struct SearchSettings {
     Truncation truncation;             // sampling only
     std::uint64_t seed = 1;            // sampling only
     std::int64_t batch_tokens = 4000;  // padded source tokens x hypotheses of a batch
+
+    // What must follow `length` tokens of a hypothesis that may have `most`.
+    std::optional<std::int64_t> forced(std::int64_t length, std::int64_t most) const {
+        if (length == most - 1 && forced_last) return forced_last;
+        return length == 1 ? forced_first : std::nullopt;
+    }
 };
 
 // The settings of a run for a model: the lists of its generation_config.json (see generation_config) hold beside what is given; forced
@@ -46,19 +53,33 @@ struct Candidate {
     double score = 0;
 };
 
+// One translation to find: of the source at this place, with an attachment over the base; null: with the base alone. A batch may mix
+// attachments (core/nn/mixture.h); what is found does not depend on what else is in it.
+struct SearchTask {
+    std::size_t source = 0;
+    const Attachment* attachment = nullptr;
+};
+
+// Every source with the same attachment.
+std::vector<SearchTask> one_task_each(std::size_t sources, const Attachment* attachment);
+
+// The attachments of the sentences of a batch, neighbours with the same one together.
+std::vector<Share> shares_of(const std::vector<SearchTask>& batch);
+
 // When asked to stop, searches throw this.
 struct Stopped {};
 
-// Called with the number of finished sources after each batch; may be empty.
+// Called with the number of finished tasks after each batch; may be empty.
 using BatchDone = std::function<void(std::int64_t)>;
 
-// Searches one batch of sources, given by their places, and puts what it finds into the results at the same places.
-using SearchBatch = std::function<void(const std::vector<std::size_t>& sentences, const LogitsProcessors& processors,
-                                       std::vector<std::vector<Candidate>>& results)>;
+// Searches one batch; results are in its order.
+using SearchBatch =
+    std::function<std::vector<std::vector<Candidate>>(const std::vector<SearchTask>& batch, const LogitsProcessors& processors)>;
 
-// Sentences by length, longest first, in batches of at most batch_tokens padded source tokens x hypotheses (one sentence at least).
-std::vector<std::vector<Candidate>> search_in_batches(const Architecture& architecture, const std::vector<Tokens>& sources,
-                                                      const SearchSettings& settings, std::int64_t hypotheses, const BatchDone& done,
-                                                      const SearchBatch& search);
+// Tasks by the length of their source, longest first, in batches of at most batch_tokens padded source tokens x hypotheses (one task at
+// least); within a batch by attachment.
+std::vector<std::vector<Candidate>> search_in_batches(const Architecture& architecture, const std::vector<SearchTask>& tasks,
+                                                      const std::vector<Tokens>& sources, const SearchSettings& settings,
+                                                      std::int64_t hypotheses, const BatchDone& done, const SearchBatch& search);
 
 }  // namespace permille

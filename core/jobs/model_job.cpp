@@ -12,7 +12,6 @@
 #include "core/decode/sample.h"
 #include "core/jobs/hub.h"
 #include "core/jobs/session.h"
-#include "core/nn/vocabulary_loss.h"
 #include "core/peft/adapter_file.h"
 #include "core/text/tokenizers.h"
 #include "core/train/trainer.h"
@@ -89,7 +88,7 @@ bool must_download(const std::string& model) {
 
 ModelInfo model_info(const std::string& model, const EventSink& sink, const std::stop_token& stop) {
     const fs::path folder = find_folder(model, sink, stop, true);
-    const ModelDescription description = describe_model(folder);
+    const ModelDescription description = describe_stored(folder);
     const Architecture& a = description.architecture;
     ModelInfo info{a.model_type,
                    a.d_model,
@@ -102,7 +101,8 @@ ModelInfo model_info(const std::string& model, const EventSink& sink, const std:
                    a.vocab_size,
                    description.layout.parameter_count(),
                    {},
-                   folder};
+                   folder,
+                   description.note};
     if (fs::exists(folder / "sentencepiece.bpe.model") || fs::exists(folder / "tokenizer_config.json")) {
         const auto tokenizer = load_tokenizer(folder);
         for (const auto& language : tokenizer->languages()) info.languages.push_back(language.code);
@@ -111,12 +111,19 @@ ModelInfo model_info(const std::string& model, const EventSink& sink, const std:
 }
 
 Json ModelInfo::to_json() const {
-    return Json{{"model_type", model_type},         {"d_model", d_model},
-                {"encoder_layers", encoder_layers}, {"decoder_layers", decoder_layers},
-                {"encoder_heads", encoder_heads},   {"decoder_heads", decoder_heads},
-                {"encoder_ffn", encoder_ffn},       {"decoder_ffn", decoder_ffn},
-                {"vocab_size", vocab_size},         {"parameters", parameters},
-                {"languages", languages},           {"folder", folder.string()}};
+    return Json{{"model_type", model_type},
+                {"d_model", d_model},
+                {"encoder_layers", encoder_layers},
+                {"decoder_layers", decoder_layers},
+                {"encoder_heads", encoder_heads},
+                {"decoder_heads", decoder_heads},
+                {"encoder_ffn", encoder_ffn},
+                {"decoder_ffn", decoder_ffn},
+                {"vocab_size", vocab_size},
+                {"parameters", parameters},
+                {"languages", languages},
+                {"folder", folder.string()},
+                {"note", note}};
 }
 
 struct TextCodec::State {
@@ -151,20 +158,33 @@ void use_threads(const DeviceSettings& settings) {
     if (settings.threads > 0) at::set_num_threads(static_cast<int>(settings.threads));
 }
 
+SearchSettings search_for(const OpenModel& model, const std::string& target_language, const DecodingSettings& settings) {
+    SearchSettings search = search_settings(settings, generation_config(model.base->folder), model.base->network->architecture());
+    const DecoderStart begin = model.tokenizer->decoder_start(model.tokenizer->target_language(target_language));
+    if (begin.token >= 0) search.start = begin.token;
+    if (begin.forced && settings.forced_bos_token_id < 0) search.forced_first = begin.forced;
+    return search;
+}
+
 std::vector<Translation> translate_lines(const OpenModel& model, const Attachment* attachment, const std::vector<std::string>& lines,
                                          const std::string& source_language, const std::string& target_language,
                                          const DecodingSettings& settings, std::int64_t n_best, const EventSink& sink,
                                          std::stop_token stop) {
+    return translate_lines(model, one_task_each(lines.size(), attachment), lines, source_language, target_language, settings, n_best, sink,
+                           std::move(stop));
+}
+
+std::vector<Translation> translate_lines(const OpenModel& model, const std::vector<SearchTask>& tasks,
+                                         const std::vector<std::string>& lines, const std::string& source_language,
+                                         const std::string& target_language, const DecodingSettings& settings, std::int64_t n_best,
+                                         const EventSink& sink, std::stop_token stop) {
     const Tokenizer& tokenizer = *model.tokenizer;
     const ModelLanguage &source = tokenizer.source_language(source_language), &target = tokenizer.target_language(target_language);
-    SearchSettings search = search_settings(settings, generation_config(model.base->folder), model.base->network->architecture());
+    SearchSettings search = search_for(model, target_language, settings);
     search.n_best = settings.sample ? n_best : std::min(n_best, settings.beam_size);
-    const DecoderStart begin = tokenizer.decoder_start(target);
-    if (begin.token >= 0) search.start = begin.token;
-    if (begin.forced && settings.forced_bos_token_id < 0) search.forced_first = begin.forced;
 
-    std::vector<std::vector<std::int64_t>> sources;
-    std::vector<std::size_t> places;  // lines without text stay without translation
+    std::vector<Tokens> sources;
+    std::vector<std::optional<std::size_t>> source_of(lines.size());  // lines without text stay without translation
     for (std::size_t i = 0; i < lines.size(); ++i) {
         if (blank(lines[i])) continue;
         try {
@@ -172,18 +192,27 @@ std::vector<Translation> translate_lines(const OpenModel& model, const Attachmen
         } catch (const Error& error) {
             throw Error(error.kind(), "line " + std::to_string(i + 1), error.found(), error.fix());
         }
+        source_of[i] = sources.size() - 1;
+    }
+    std::vector<SearchTask> searched;
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+        if (!source_of.at(tasks[i].source)) continue;
+        searched.push_back({*source_of[tasks[i].source], tasks[i].attachment});
         places.push_back(i);
     }
     const auto started = std::chrono::steady_clock::now();
-    const auto total = static_cast<std::int64_t>(sources.size());
+    const auto total = static_cast<std::int64_t>(searched.size());
     const auto progress = [&](std::int64_t done) {
         if (!sink) return;
         const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
         sink({Event::Kind::progress, "translating", done, total, 0,
               elapsed / static_cast<double>(done) * static_cast<double>(total - done)});
     };
-    const auto found = (settings.sample ? sample : beam_search)(*model.base->network, attachment, sources, search, stop, progress);
-    std::vector<Translation> translations(lines.size());
+    const Seq2Seq& network = *model.base->network;
+    const auto found = settings.sample ? sample(network, searched, sources, search, stop, progress)
+                                       : beam_search(network, searched, sources, search, stop, progress);
+    std::vector<Translation> translations(tasks.size());
     for (std::size_t i = 0; i < found.size(); ++i) {
         std::vector<Translation> all;
         for (const Candidate& candidate : found[i]) all.push_back({tokenizer.decode(candidate.ids), candidate.ids, candidate.score, {}});
@@ -197,50 +226,76 @@ std::vector<Translation> translate_lines(const OpenModel& model, const Attachmen
 
 struct ModelSession::State {
     OpenModel model;
-    std::optional<Attached> adapter;
-    const Attachment* attachment() const { return adapter ? adapter->attachment.get() : nullptr; }
+    std::vector<std::optional<Attached>> adapters;
+    std::vector<SearchTask> tasks(const std::vector<AdapterTask>& asked) const {
+        std::vector<SearchTask> list;
+        for (const AdapterTask& task : asked) {
+            const auto& adapter = adapters.at(task.adapter);
+            list.push_back({task.line, adapter ? adapter->attachment.get() : nullptr});
+        }
+        return list;
+    }
 };
 
-ModelSession::ModelSession(const std::string& model, const std::optional<fs::path>& adapter, const DeviceSettings& device,
+ModelSession::ModelSession(const std::string& model, const std::vector<std::optional<fs::path>>& adapters, const DeviceSettings& device,
                            const EventSink& sink)
     : state_(std::make_unique<State>()) {
     state_->model = open_model(model, device, sink);
-    if (adapter) state_->adapter = load_adapter(*adapter, *state_->model.base, sink);
+    for (const auto& adapter : adapters) {
+        state_->adapters.emplace_back();
+        if (adapter) state_->adapters.back() = load_adapter(*adapter, *state_->model.base, sink);
+    }
 }
+ModelSession::ModelSession(const std::string& model, const std::optional<fs::path>& adapter, const DeviceSettings& device,
+                           const EventSink& sink)
+    : ModelSession(model, std::vector{adapter}, device, sink) {}
 ModelSession::~ModelSession() = default;
 
 std::vector<Translation> ModelSession::translate(const std::vector<std::string>& lines, const std::string& source_language,
                                                  const std::string& target_language, const DecodingSettings& settings, std::int64_t n_best,
                                                  const EventSink& sink, std::stop_token stop) const {
+    std::vector<AdapterTask> tasks(lines.size());
+    for (std::size_t i = 0; i < lines.size(); ++i) tasks[i].line = i;
+    return translate(lines, tasks, source_language, target_language, settings, n_best, sink, std::move(stop));
+}
+
+std::vector<Translation> ModelSession::translate(const std::vector<std::string>& lines, const std::vector<AdapterTask>& tasks,
+                                                 const std::string& source_language, const std::string& target_language,
+                                                 const DecodingSettings& settings, std::int64_t n_best, const EventSink& sink,
+                                                 std::stop_token stop) const {
     try {
-        return translate_lines(state_->model, state_->attachment(), lines, source_language, target_language, settings, n_best, sink, stop);
+        return translate_lines(state_->model, state_->tasks(tasks), lines, source_language, target_language, settings, n_best, sink, stop);
     } catch (const Stopped&) {
         return {};
     }
 }
 
 std::vector<ScoredPair> ModelSession::score(const std::vector<std::pair<std::string, std::string>>& pairs,
-                                            const std::string& source_language, const std::string& target_language,
-                                            std::int64_t batch_tokens) const {
+                                            const std::vector<AdapterTask>& tasks, const std::string& source_language,
+                                            const std::string& target_language, std::int64_t batch_tokens) const {
     const Tokenizer& tokenizer = *state_->model.tokenizer;
     const ModelLanguage &source = tokenizer.source_language(source_language), &target = tokenizer.target_language(target_language);
-    std::vector<TokenPair> encoded;
+    std::vector<TokenPair> encoded, wanted;
     for (const auto& [from, to] : pairs) {
         const auto source_ids = tokenizer.encode_source(from, source, target), labels = tokenizer.encode_target(to, target);
         encoded.push_back({{source_ids.begin(), source_ids.end()}, {labels.begin(), labels.end()}});
     }
-    std::vector<ScoredPair> scores(pairs.size());
+    const std::vector<SearchTask> searched = state_->tasks(tasks);
+    for (const SearchTask& task : searched) wanted.push_back(encoded.at(task.source));
+    std::vector<ScoredPair> scores(tasks.size());
     const Seq2Seq& network = *state_->model.base->network;
     const c10::InferenceMode guard;
-    const Forward forward = network.inference(state_->attachment());
-    for (const BatchPlan& plan : plan_batches_by_length(encoded, batch_tokens)) {
-        const TensorBatch batch = collate(encoded, plan, network.architecture(), network.device());
+    for (BatchPlan& plan : plan_batches_by_length(wanted, batch_tokens)) {
+        std::stable_sort(plan.begin(), plan.end(), [&](auto a, auto b) { return tasks[a].adapter < tasks[b].adapter; });
+        std::vector<SearchTask> together;
+        for (const auto index : plan) together.push_back(searched[index]);
+        const Forward forward = network.inference(shares_of(together));
+        const TensorBatch batch = collate(wanted, plan, network.architecture(), network.device());
         const at::Tensor states = network.decode(forward, network.encode(forward, batch.source), batch.target);
-        const at::Tensor log_p =
-            label_log_probabilities(states, network.output_weight(forward), network.logits_bias(), batch.labels).to(at::kCPU);
+        const at::Tensor log_p = network.log_probabilities(forward, states, batch.labels).to(at::kCPU);
         std::int64_t row = 0;
         for (const auto index : plan) {
-            const auto tokens = static_cast<std::int64_t>(encoded[index].labels.size());
+            const auto tokens = static_cast<std::int64_t>(wanted[index].labels.size());
             scores[index] = {log_p.narrow(0, row, tokens).sum(at::kDouble).item<double>(), tokens};
             row += tokens;
         }

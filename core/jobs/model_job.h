@@ -24,6 +24,7 @@ struct ModelInfo {
     std::int64_t vocab_size = 0, parameters = 0;
     std::vector<std::string> languages;  // empty when the folder has no tokenizer files
     std::filesystem::path folder;
+    std::string note;      // what one should know about the weights; usually empty
     Json to_json() const;  // as the page of the command line says
 };
 
@@ -67,19 +68,34 @@ private:
     std::unique_ptr<State> state_;
 };
 
-// A base in memory, with an adapter or without. The base is shared with every other job in the process that uses the same one.
+// One line or pair with one of a session's adapters, both by their places.
+struct AdapterTask {
+    std::size_t line = 0, adapter = 0;
+};
+
+// A base in memory with any number of adapters, which may be used side by side in one batch: the base's work is then done once for all of
+// them, and the results are those of one by one. The base is shared with every other job in the process that uses the same one.
 class ModelSession {
 public:
+    // An adapter that is not named is the base alone.
+    ModelSession(const std::string& model, const std::vector<std::optional<std::filesystem::path>>& adapters, const DeviceSettings& device,
+                 const EventSink& sink = {});
     ModelSession(const std::string& model, const std::optional<std::filesystem::path>& adapter, const DeviceSettings& device,
                  const EventSink& sink = {});
     ~ModelSession();
 
-    // In the order of the input. Translation stops early (returning what is done) when asked to.
+    // With the first adapter, in the order of the input. Translation stops early (returning what is done) when asked to.
     std::vector<Translation> translate(const std::vector<std::string>& lines, const std::string& source_language,
                                        const std::string& target_language, const DecodingSettings& settings, std::int64_t n_best = 1,
                                        const EventSink& sink = {}, std::stop_token stop = {}) const;
-    std::vector<ScoredPair> score(const std::vector<std::pair<std::string, std::string>>& pairs, const std::string& source_language,
-                                  const std::string& target_language, std::int64_t batch_tokens = 4000) const;
+    // One translation per task, in the order of the tasks.
+    std::vector<Translation> translate(const std::vector<std::string>& lines, const std::vector<AdapterTask>& tasks,
+                                       const std::string& source_language, const std::string& target_language,
+                                       const DecodingSettings& settings, std::int64_t n_best = 1, const EventSink& sink = {},
+                                       std::stop_token stop = {}) const;
+    std::vector<ScoredPair> score(const std::vector<std::pair<std::string, std::string>>& pairs, const std::vector<AdapterTask>& tasks,
+                                  const std::string& source_language, const std::string& target_language,
+                                  std::int64_t batch_tokens = 4000) const;
 
 private:
     struct State;

@@ -8,6 +8,7 @@
 
 #include "core/base/events.h"
 #include "core/base/spec.h"
+#include "core/decode/search.h"
 #include "core/jobs/model_job.h"
 #include "core/models/base_model.h"
 #include "core/text/tokenizer.h"
@@ -27,10 +28,18 @@ OpenModel open_model(const std::string& model, const DeviceSettings& settings, c
 // Sets this thread's share of the cores for torch's parallel loops (OpenMP counts per calling thread).
 void use_threads(const DeviceSettings& settings);
 
+// How translations into a language are searched for: the settings with what the model's files and its tokenizer ask for.
+SearchSettings search_for(const OpenModel& model, const std::string& target_language, const DecodingSettings& settings);
+
 // Lines without text give empty translations. Throws Stopped when asked to stop, Error naming the line when one is not UTF-8.
 std::vector<Translation> translate_lines(const OpenModel& model, const Attachment* attachment, const std::vector<std::string>& lines,
                                          const std::string& source_language, const std::string& target_language,
                                          const DecodingSettings& settings, std::int64_t n_best, const EventSink& sink,
                                          std::stop_token stop);
+// The same with a task's own attachment, one translation per task; `source` is the place of its line.
+std::vector<Translation> translate_lines(const OpenModel& model, const std::vector<SearchTask>& tasks,
+                                         const std::vector<std::string>& lines, const std::string& source_language,
+                                         const std::string& target_language, const DecodingSettings& settings, std::int64_t n_best,
+                                         const EventSink& sink, std::stop_token stop);
 
 }  // namespace permille

@@ -84,7 +84,11 @@ Layout make_layout(const Architecture& architecture) {
     Builder builder(layout, architecture);
     builder.tables();
     builder.stack("encoder", architecture.encoder_layers, architecture.encoder_heads, architecture.encoder_ffn, false);
+    for (Site& site : layout.sites) site.of_source = true;
     builder.stack("decoder", architecture.decoder_layers, architecture.decoder_heads, architecture.decoder_ffn, true);
+    for (Site& site : layout.sites)
+        for (const char* memory : {".cross_attn.k", ".cross_attn.v", ".cross_attn.memory"})
+            site.of_source = site.of_source || site.name.ends_with(memory);
     return layout;
 }
 

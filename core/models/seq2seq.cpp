@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/base/error.h"
+#include "core/nn/batch_prefix.h"
+#include "core/nn/batch_prompt.h"
 #include "core/nn/matmul.h"
 #include "core/nn/recompute.h"
+#include "core/nn/vocabulary_loss.h"
 
 namespace permille {
 
@@ -120,6 +122,14 @@ Forward Seq2Seq::inference(const Attachment* attachment) const {
     return forward;
 }
 
+Forward Seq2Seq::inference(const std::vector<Share>& shares) const {
+    PERMILLE_ASSERT(!shares.empty());
+    if (shares.size() == 1) return inference(shares.front().attachment);
+    Forward forward = inference();
+    forward.mixture = std::make_shared<Mixture>(layout_, forward, shares);
+    return forward;
+}
+
 Forward Seq2Seq::training(const Attachment& attachment, double dropout, std::uint64_t seed) const {
     Forward forward = inference(&attachment);
     forward.dropout = dropout < 0 ? architecture_.dropout : dropout;
@@ -130,12 +140,15 @@ Forward Seq2Seq::training(const Attachment& attachment, double dropout, std::uin
 }
 
 at::Tensor Seq2Seq::embed_tokens(const Forward& forward, const Stack& stack, const at::Tensor& ids, const at::Tensor& positions) const {
-    const at::Tensor& table = forward.parameter(stack.table);
-    // Looking pad up teaches its row nothing, as in the reference: a decoder of Marian's begins with it.
-    const std::int64_t untaught = architecture_.pad_id < table.size(0) ? architecture_.pad_id : -1;
-    at::Tensor x = at::embedding(table, ids, untaught).to(at::kFloat);
+    const auto look_up = [&](const Forward& own, const at::Tensor& rows) {
+        const at::Tensor& table = own.parameter(stack.table);
+        // Looking pad up teaches its row nothing, as in the reference: a decoder of Marian's begins with it.
+        const std::int64_t untaught = architecture_.pad_id < table.size(0) ? architecture_.pad_id : -1;
+        return at::embedding(table, rows, untaught).to(at::kFloat);
+    };
+    at::Tensor x = by_parameters(forward, stack.embedding_tokens, {stack.table}, look_up, ids);
     if (architecture_.scale_embedding) x = x * std::sqrt(static_cast<double>(architecture_.d_model));
-    return forward.has_output(stack.embedding_tokens) ? forward.through(stack.embedding_tokens, x, {{}, {}, nullptr, positions, ids}) : x;
+    return forward.through(stack.embedding_tokens, x, {{}, {}, nullptr, positions, ids});
 }
 
 std::int64_t Seq2Seq::shift(const Forward& forward, const Stack& stack) const {
@@ -144,10 +157,15 @@ std::int64_t Seq2Seq::shift(const Forward& forward, const Stack& stack) const {
 }
 
 at::Tensor Seq2Seq::enter(const Forward& forward, const Stack& stack, at::Tensor x, const at::Tensor& counted) const {
-    const std::int64_t before = shift(forward, stack);
-    const at::Tensor positions = before > 0 ? counted + before : counted;
-    if (stack.positions >= 0)
-        x = x + at::embedding(forward.parameter(stack.positions), positions + architecture_.position_offset).to(at::kFloat);
+    const auto shifted = [&](const Forward& own, const at::Tensor& places) {
+        const std::int64_t before = shift(own, stack);
+        return before > 0 ? places + before : places;
+    };
+    const auto look_up = [&](const Forward& own, const at::Tensor& places) {
+        return at::embedding(own.parameter(stack.positions), places + architecture_.position_offset).to(at::kFloat);
+    };
+    const at::Tensor positions = by_attachment(forward, stack.embedding_out, shifted, counted);
+    if (stack.positions >= 0) x = x + by_parameters(forward, stack.embedding_out, {stack.positions}, look_up, positions);
     else x = x + sinusoids_.index_select(0, positions);
     if (architecture_.embedding_norm) x = stack.embedding_norm(forward, x);
     x = forward.through(stack.embedding_out, x);
@@ -168,41 +186,19 @@ at::Tensor Seq2Seq::residual(const Forward& forward, const at::Tensor& x, const 
     return architecture_.pre_norm ? sum : norm(forward, sum);
 }
 
-namespace {
-
-// Embeddings [N, D] of the real tokens with those of the prompt between them: [N', D].
-at::Tensor with_prompt(const at::Tensor& real, const at::Tensor& prompt, const PromptedRows& rows) {
-    const at::Tensor repeated = prompt.repeat({rows.tokens.rows.sentences, 1}).to(real.scalar_type());
-    return at::cat({real, repeated}).index_select(0, rows.order);
-}
-
-// x with the virtual tokens' states replaced.
-at::Tensor replaced(const at::Tensor& x, const at::Tensor& states, const PromptedRows& rows) {
-    return x.index_copy(0, rows.virtual_rows, states.repeat({rows.tokens.rows.sentences, 1}).to(x.scalar_type()));
-}
-
-}  // namespace
-
 Encoded Seq2Seq::encode(const Forward& forward, const TokenRows& source) const {
     Encoded encoded;
-    at::Tensor x = embed_tokens(forward, encoder_, source.ids, source.positions);
-    const Prompt* prompt = forward.prompt(encoder_.prompt);
-    PromptedRows prompted;
-    if (prompt) {
-        prompted = PromptedRows::of(source, prompt->front(), prompt->back());
-        check_length(prompted.tokens.rows.longest, prompt->front() + prompt->back());
-        x = with_prompt(x, prompt->embeddings(forward), prompted);
-    }
-    encoded.tokens = prompt ? prompted.tokens : source;
+    pass_source(forward, source);
+    const BatchPrompt prompt(forward, encoder_.prompt, source);
+    check_lengths(forward, encoder_, source.rows);
+    at::Tensor x = prompt.among(embed_tokens(forward, encoder_, source.ids, source.positions));
+    encoded.tokens = prompt.tokens();
     const Rows& rows = encoded.tokens.rows;
-    forward.source_ids = encoded.tokens.ids;
-    forward.source_rows = encoded.tokens.rows;
+    if (!prompt.none()) pass_source(forward, encoded.tokens);
     x = enter(forward, encoder_, x, encoded.tokens.positions);
     for (std::size_t i = 0; i < encoder_.layers.size(); ++i) {
         const Layer& layer = encoder_.layers[i];
-        if (prompt && i > 0)
-            if (const at::Tensor states = prompt->states(forward, static_cast<std::int64_t>(i)); states.defined())
-                x = replaced(x, states, prompted);
+        if (i > 0) x = prompt.with_states(x, static_cast<std::int64_t>(i));
         x = run_layer(forward, {x}, [this, &layer, rows](const Forward& now, const std::vector<at::Tensor>& inputs) {
             at::Tensor y = residual(now, inputs[0], layer.self_norm, layer.self_output,
                                     [&](const at::Tensor& h) { return layer.self_attn(now, h, rows, h, rows, false); });
@@ -220,26 +216,18 @@ at::Tensor Seq2Seq::memory_of(const Forward& forward, const Layer& layer, const 
 
 at::Tensor Seq2Seq::decode(const Forward& forward, const Encoded& encoded, const TokenRows& target) const {
     const at::Tensor memory = encoded.states.to(compute_);
-    at::Tensor x = embed_tokens(forward, decoder_, target.ids, target.positions);
-    const Prompt* prompt = forward.prompt(decoder_.prompt);
-    PromptedRows prompted;
-    if (prompt) {
-        prompted = PromptedRows::of(target, prompt->front(), 0);
-        x = with_prompt(x, prompt->embeddings(forward), prompted);
-    }
-    const TokenRows& tokens = prompt ? prompted.tokens : target;
+    pass_source(forward, encoded.tokens);
+    pass_target(forward, target);
+    const BatchPrompt prompt(forward, decoder_.prompt, target);
+    check_lengths(forward, decoder_, target.rows);
+    at::Tensor x = prompt.among(embed_tokens(forward, decoder_, target.ids, target.positions));
+    const TokenRows& tokens = prompt.tokens();
     const Rows &rows = tokens.rows, &sources = encoded.tokens.rows;
-    const std::int64_t before = shift(forward, decoder_), extra = before + (prompt ? prompt->front() : 0);
-    if (extra > 0) check_length(before + rows.longest, extra);
-    forward.source_ids = encoded.tokens.ids;
-    forward.source_rows = encoded.tokens.rows;
-    forward.target_ids = tokens.ids;
+    if (!prompt.none()) pass_target(forward, tokens);
     x = enter(forward, decoder_, x, tokens.positions);
     for (std::size_t i = 0; i < decoder_.layers.size(); ++i) {
         const Layer& layer = decoder_.layers[i];
-        if (prompt && i > 0)
-            if (const at::Tensor states = prompt->states(forward, static_cast<std::int64_t>(i)); states.defined())
-                x = replaced(x, states, prompted);
+        if (i > 0) x = prompt.with_states(x, static_cast<std::int64_t>(i));
         // A view of its own, so that the gradients of a layer's keys and values are added before those of other layers, here as when the
         // layer is computed again.
         std::vector<at::Tensor> inputs = {x, memory.view(memory.sizes())};
@@ -255,28 +243,51 @@ at::Tensor Seq2Seq::decode(const Forward& forward, const Encoded& encoded, const
         });
     }
     if (architecture_.pre_norm) x = decoder_.final_norm(forward, x);
-    return prompt ? x.index_select(0, prompted.real_rows) : x;
+    if (!prompt.none()) pass_target(forward, target);
+    return prompt.real(x);
 }
 
-void Seq2Seq::check_length(std::int64_t longest, std::int64_t extra) const {
-    if (longest > architecture_.max_positions)
-        throw Error(ErrorKind::config, "prompt",
-                    "a sentence of " + std::to_string(longest - extra) + " tokens and a prompt of " + std::to_string(extra) +
-                        " are more than the model's " + std::to_string(architecture_.max_positions) + " positions",
-                    "use a shorter prompt, or leave out long sentences");
+void Seq2Seq::check_lengths(const Forward& forward, const Stack& stack, const Rows& real) const {
+    for (const auto& share : sentences_of(forward, real.sentences)) {
+        const Prompt* prompt = share.forward->prompt(stack.prompt);
+        const std::int64_t extra = shift(*share.forward, stack) + (prompt ? prompt->front() + prompt->back() : 0);
+        const auto first = real.lengths.begin() + share.from;
+        const std::int64_t longest = *std::max_element(first, first + share.count);
+        if (extra > 0 && longest + extra > architecture_.max_positions)
+            throw Error(ErrorKind::config, "prompt",
+                        "a sentence of " + std::to_string(longest) + " tokens and a prompt of " + std::to_string(extra) +
+                            " are more than the model's " + std::to_string(architecture_.max_positions) + " positions",
+                        "use a shorter prompt, or leave out long sentences");
+    }
 }
 
-at::Tensor Seq2Seq::output_weight(const Forward& forward) const { return forward.parameter(projection_).to(compute_); }
+at::Tensor Seq2Seq::output_weight(const Forward& forward) const {
+    PERMILLE_ASSERT(!forward.mixture);
+    return forward.parameter(projection_).to(compute_);
+}
 
 at::Tensor Seq2Seq::logits(const Forward& forward, const at::Tensor& states) const {
-    at::Tensor scores = linear_map(states.to(compute_), output_weight(forward)).to(at::kFloat);
-    if (logits_bias_.defined()) scores = scores + logits_bias_;
-    return scores;
+    const auto product = [&](const Forward& own, const at::Tensor& rows) { return linear_map(rows, output_weight(own)).to(at::kFloat); };
+    const at::Tensor scores = by_parameters(forward, decoder_.embedding_tokens, {projection_}, product, states.to(compute_));
+    return logits_bias_.defined() ? scores + logits_bias_ : scores;
+}
+
+at::Tensor Seq2Seq::log_probabilities(const Forward& forward, const at::Tensor& states, const at::Tensor& labels) const {
+    const auto of_labels = [&](const Forward& own, const at::Tensor& rows, const at::Tensor& taught) {
+        return label_log_probabilities(rows, output_weight(own), logits_bias_, taught);
+    };
+    return by_attachment(forward, decoder_.embedding_tokens, of_labels, states, labels);
 }
 
 std::int64_t Seq2Seq::longest_target(const Forward& forward) const {
     const Prompt* prompt = forward.prompt(decoder_.prompt);
-    return architecture_.max_positions - (prompt ? prompt->front() : 0) - shift(forward, decoder_);
+    const std::int64_t taken = (prompt ? prompt->front() : 0) + shift(forward, decoder_), left = architecture_.max_positions - taken;
+    if (left < 2)
+        throw Error(ErrorKind::config, "prompt",
+                    "a prompt of " + std::to_string(taken) + " takes the model's " + std::to_string(architecture_.max_positions) +
+                        " positions and leaves none for a translation",
+                    "use a shorter prompt");
+    return left;
 }
 
 DecoderCache Seq2Seq::start(const Forward& forward, const Encoded& encoded, std::int64_t beams, std::int64_t max_length) const {
@@ -287,92 +298,96 @@ DecoderCache Seq2Seq::start(const Forward& forward, const Encoded& encoded, std:
     cache.width = architecture_.d_model;
     const std::int64_t heads = architecture_.decoder_heads, head_dim = architecture_.d_model / heads;
     const at::Tensor memory = encoded.states.to(compute_);
-    forward.source_ids = encoded.tokens.ids;
-    forward.source_rows = encoded.tokens.rows;
+    const auto options = memory.options();
+    pass_source(forward, encoded.tokens);
+    const auto shares = sentences_of(forward, rows.sentences);
+    const auto front_of = [&](const Mixture::Stretch& share) {
+        const Prompt* prompt = share.forward->prompt(decoder_.prompt);
+        return prompt ? prompt->front() : 0;
+    };
+    for (const auto& share : shares) {
+        cache.shares.push_back(share.count);
+        cache.front = std::max(cache.front, front_of(share));
+    }
+    for (const auto& share : shares) {
+        const std::int64_t missing = cache.front - front_of(share);
+        if (missing == 0) continue;
+        if (!cache.hidden.defined()) cache.hidden = at::zeros({rows.sentences, cache.front}, options.dtype(at::kBool));
+        cache.hidden.narrow(0, share.from, share.count).narrow(1, 0, missing).fill_(true);
+    }
     const auto split = [&](const at::Tensor& packed) {
         return pad(packed, rows).view({rows.sentences, rows.longest, heads, head_dim}).transpose(1, 2).contiguous();
     };
-    const auto options = memory.options();
-    const Prompt* prompt = forward.prompt(decoder_.prompt);
-    const std::int64_t positions = max_length + (prompt ? prompt->front() : 0);
-    std::int64_t before = 0;  // keys of the longest cross-attention prefix
-    for (const Layer& layer : decoder_.layers)
-        if (const AttentionPrefix* prefix = forward.prefix(layer.cross_attn.site)) before = std::max(before, prefix->length());
     for (const Layer& layer : decoder_.layers) {
         DecoderCache::Layer cached;
         const at::Tensor read = memory_of(forward, layer, encoded.states, memory);
+        const BatchPrefix cross(forward, layer.cross_attn.site, rows.sentences), self(forward, layer.self_attn.site, rows.sentences);
+        cached.cross_prefix = cross.length;
         cached.cross_keys = split(layer.cross_attn.k(forward, read));
         cached.cross_values = split(layer.cross_attn.v(forward, read));
-        if (const AttentionPrefix* prefix = forward.prefix(layer.cross_attn.site)) {
-            const auto [keys, values] = prefix->keys_values(forward);
-            const auto joined = [&](const at::Tensor& first, const at::Tensor& rest) {
-                return at::cat({first.view({1, -1, heads, head_dim}).transpose(1, 2).expand({rows.sentences, -1, -1, -1}), rest}, 2);
-            };
-            cached.cross_keys = joined(keys, cached.cross_keys);
-            cached.cross_values = joined(values, cached.cross_values);
+        if (cross.length > 0) {
+            cached.cross_keys = BatchPrefix::joined(cross.keys, cached.cross_keys);
+            cached.cross_values = BatchPrefix::joined(cross.values, cached.cross_values);
         }
-        if (const AttentionPrefix* prefix = forward.prefix(layer.self_attn.site)) cached.prefix = prefix->length();
+        cached.cross_mask = cross.mask(rows, true, options);
+        cached.prefix = self.length;
+        cached.hidden = self.hidden;
+        cached.prefix_keys = self.keys;
+        cached.prefix_values = self.values;
         for (at::Tensor* buffer : {&cached.self_keys, &cached.self_values, &cached.spare_keys, &cached.spare_values})
-            *buffer = at::empty({(cached.prefix + positions) * cache.rows * cache.width}, options);
+            *buffer = at::empty({(cached.prefix + cache.front + max_length) * cache.rows * cache.width}, options);
         cache.layers.push_back(std::move(cached));
-    }
-    if (!rows.dense()) {  // a layer with a shorter prefix, or none, takes the end of it
-        const at::Tensor mask = at::zeros({rows.sentences, before + rows.longest}, options);
-        mask.narrow(1, before, rows.longest).masked_fill_(rows.keep.logical_not(), -std::numeric_limits<float>::infinity());
-        cache.cross_mask = mask.view({rows.sentences, 1, 1, before + rows.longest});
     }
     return cache;
 }
 
-void DecoderCache::select(const std::vector<std::int64_t>& order, const std::vector<std::int64_t>& sentences) {
-    const auto kept = static_cast<std::int64_t>(order.size());
-    const bool shrinks = kept != rows;
-    if (!shrinks && std::is_sorted(order.begin(), order.end()) && order.back() == rows - 1 && order.front() == 0 &&
-        std::adjacent_find(order.begin(), order.end()) == order.end())
-        return;  // nothing moved
-    const at::Device device = layers.front().self_keys.device();
-    const at::Tensor index = at::tensor(order, at::kLong).to(device);
-    const at::Tensor sentence_index = shrinks ? at::tensor(sentences, at::kLong).to(device) : at::Tensor();
-    for (Layer& layer : layers) {
-        const std::int64_t filled = layer.prefix + length;
-        const auto move = [&](at::Tensor& from, at::Tensor& to) {
-            at::Tensor target = to.narrow(0, 0, filled * kept * width).view({filled, kept, width});
-            at::index_select_out(target, from.narrow(0, 0, filled * rows * width).view({filled, rows, width}), 1, index);
-            std::swap(from, to);
-        };
-        move(layer.self_keys, layer.spare_keys);
-        move(layer.self_values, layer.spare_values);
-        if (shrinks) {
-            layer.cross_keys = layer.cross_keys.index_select(0, sentence_index);
-            layer.cross_values = layer.cross_values.index_select(0, sentence_index);
-        }
-    }
-    if (shrinks && cross_mask.defined()) cross_mask = cross_mask.index_select(0, sentence_index);
-    rows = kept;
+void Seq2Seq::pass_step(const Forward& forward, const DecoderCache& cache, const at::Tensor& ids) {
+    forward.target_ids = ids;
+    if (!forward.mixture) return;
+    std::vector<std::int64_t> counts;
+    for (const std::int64_t sentences : cache.shares) counts.push_back(sentences * cache.beams);
+    forward.mixture->set_target(counts, ids);
 }
 
 void Seq2Seq::begin(const Forward& forward, DecoderCache& cache) const {
     const std::int64_t count = cache.rows, width = cache.width;
-    for (std::size_t i = 0; i < decoder_.layers.size(); ++i) {
-        DecoderCache::Layer& cached = cache.layers[i];
+    for (DecoderCache::Layer& cached : cache.layers) {
         if (cached.prefix == 0) continue;
-        const auto [keys, values] = forward.prefix(decoder_.layers[i].self_attn.site)->keys_values(forward);
-        const auto fill = [&](const at::Tensor& buffer, const at::Tensor& rows) {
-            buffer.narrow(0, 0, cached.prefix * count * width).view({cached.prefix, count, width}).copy_(rows.unsqueeze(1));
+        const auto fill = [&](const at::Tensor& buffer, at::Tensor& prefix) {
+            const at::Tensor places = buffer.narrow(0, 0, cached.prefix * count * width);
+            places.view({cached.prefix, count / cache.beams, cache.beams, width}).copy_(prefix.transpose(0, 1).unsqueeze(2));
+            prefix.reset();
         };
-        fill(cached.self_keys, keys);
-        fill(cached.self_values, values);
+        fill(cached.self_keys, cached.prefix_keys);
+        fill(cached.self_values, cached.prefix_values);
     }
-    const Prompt* prompt = forward.prompt(decoder_.prompt);
-    if (!prompt) return;
-    const at::Tensor embedded = prompt->embeddings(forward);
-    forward.target_ids = at::full({count}, -1, at::TensorOptions(at::kLong).device(device()));
-    for (std::int64_t t = 0; t < prompt->front(); ++t) {
-        const auto of_all = [&](const at::Tensor& rows) { return rows[t].unsqueeze(0).expand({count, width}).contiguous(); };
-        const at::Tensor position = at::full({count}, cache.length, at::TensorOptions(at::kLong).device(device()));
-        step_layers(forward, cache, enter(forward, decoder_, of_all(embedded), position), [&](std::int64_t layer) {
-            const at::Tensor states = prompt->states(forward, layer);
-            return states.defined() ? of_all(states) : at::Tensor();
+    if (cache.front == 0) return;
+    const auto options = at::TensorOptions(at::kLong).device(device());
+    pass_step(forward, cache, at::full({count}, -1, options));
+    const int site = decoder_.embedding_out;
+    for (std::int64_t t = 0; t < cache.front; ++t) {
+        // Shorter prompts end with the longest. What happens before their first token is seen by none.
+        const auto place_of = [&](const Forward& own) {
+            const Prompt* prompt = own.prompt(decoder_.prompt);
+            return prompt ? t - (cache.front - prompt->front()) : -1;
+        };
+        const auto embedded = [&](const Forward& own, const at::Tensor& rows) {
+            const std::int64_t place = place_of(own);
+            if (place < 0) return rows;
+            return own.prompt(decoder_.prompt)->embeddings(own)[place].unsqueeze(0).expand(rows.sizes()).contiguous();
+        };
+        const auto position = [&](const Forward& own, const at::Tensor& rows) {
+            return at::full_like(rows, std::max<std::int64_t>(0, place_of(own)));
+        };
+        const at::Tensor x = by_attachment(forward, site, embedded, at::zeros({count, width}, options.dtype(at::kFloat)));
+        const at::Tensor positions = by_attachment(forward, site, position, at::empty({count}, options));
+        step_layers(forward, cache, enter(forward, decoder_, x, positions), [&](std::int64_t layer, const at::Tensor& given) {
+            const auto replaced = [&](const Forward& own, const at::Tensor& rows) {
+                const std::int64_t place = place_of(own);
+                const at::Tensor states = place < 0 ? at::Tensor() : own.prompt(decoder_.prompt)->states(own, layer);
+                return states.defined() ? states[place].unsqueeze(0).expand(rows.sizes()).contiguous() : rows;
+            };
+            return by_attachment(forward, site, replaced, given);
         });
     }
 }
@@ -381,25 +396,35 @@ at::Tensor Seq2Seq::step(const Forward& forward, DecoderCache& cache, const at::
     const std::int64_t count = tokens.size(0);
     PERMILLE_ASSERT(count == cache.rows);
     if (cache.length == 0) begin(forward, cache);
-    PERMILLE_ASSERT(cache.length + shift(forward, decoder_) < architecture_.max_positions);
-    forward.target_ids = tokens;
-    const Prompt* prompt = forward.prompt(decoder_.prompt);
-    const at::Tensor position = at::full({count}, cache.length, tokens.options());
-    const at::Tensor embedded = embed_tokens(forward, decoder_, tokens, prompt ? position - prompt->front() : position);
-    const at::Tensor x = step_layers(forward, cache, enter(forward, decoder_, embedded, position));
+    pass_step(forward, cache, tokens);
+    const auto position = [&](const Forward& own, const at::Tensor& places) {
+        const Prompt* prompt = own.prompt(decoder_.prompt);
+        const std::int64_t front = prompt ? prompt->front() : 0;
+        PERMILLE_ASSERT(cache.length - cache.front + front + shift(own, decoder_) < architecture_.max_positions);
+        return front > 0 ? places + front : places;
+    };
+    const at::Tensor places = at::full({count}, cache.length - cache.front, tokens.options());
+    const at::Tensor positions = by_attachment(forward, decoder_.embedding_out, position, places);
+    const at::Tensor embedded = embed_tokens(forward, decoder_, tokens, places);
+    const at::Tensor x = step_layers(forward, cache, enter(forward, decoder_, embedded, positions));
     return architecture_.pre_norm ? decoder_.final_norm(forward, x) : x;
 }
 
 at::Tensor Seq2Seq::step_layers(const Forward& forward, DecoderCache& cache, at::Tensor x,
-                                const std::function<at::Tensor(std::int64_t)>& states) const {
+                                const std::function<at::Tensor(std::int64_t, const at::Tensor&)>& before) const {
     const std::int64_t count = x.size(0), beams = cache.beams, sentences = count / beams;
     const std::int64_t heads = architecture_.decoder_heads, width = architecture_.d_model, head_dim = width / heads;
+    const auto attend = [&](const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values, const at::Tensor& mask,
+                            const at::Tensor& gate, std::int64_t gated) {
+        const auto added = mask.defined() ? std::optional(mask) : std::nullopt;
+        if (!gate.defined()) return at::scaled_dot_product_attention(query, keys, values, added);
+        return plain_attention(forward, query, keys, values, added, gate.view({query.size(0), query.size(2)}), gated);
+    };
     for (std::size_t i = 0; i < decoder_.layers.size(); ++i) {
         const Layer& layer = decoder_.layers[i];
         DecoderCache::Layer& cached = cache.layers[i];
         const std::int64_t place = cached.prefix + cache.length;
-        if (states && i > 0)
-            if (const at::Tensor given = states(static_cast<std::int64_t>(i)); given.defined()) x = given;
+        if (before && i > 0) x = before(static_cast<std::int64_t>(i), x);
         x = residual(forward, x, layer.self_norm, layer.self_output, [&](const at::Tensor& h) {
             const at::Tensor input = h.to(compute_);
             const at::Tensor query = layer.self_attn.q(forward, input).view({count, heads, 1, head_dim});
@@ -409,26 +434,16 @@ at::Tensor Seq2Seq::step_layers(const Forward& forward, DecoderCache& cache, at:
             };
             const at::Tensor keys = grow(cached.self_keys, layer.self_attn.k(forward, input));
             const at::Tensor values = grow(cached.self_values, layer.self_attn.v(forward, input));
-            const AttentionPrefix* prefix = forward.prefix(layer.self_attn.site);
-            const at::Tensor gate = prefix ? prefix->gate(forward, input) : at::Tensor();
-            const at::Tensor context = gate.defined()
-                                           ? plain_attention(forward, query, keys, values, {}, gate.view({count, 1}), cached.prefix)
-                                           : at::scaled_dot_product_attention(query, keys, values);
+            const at::Tensor gate = cached.prefix > 0 ? prefix_gate(forward, layer.self_attn.site, input) : at::Tensor();
+            const at::Tensor context = attend(query, keys, values, cache.self_mask(cached, input.options()), gate, cached.prefix);
             return layer.self_attn.out(forward, context.reshape({count, width}));
         });
         x = residual(forward, x, layer.cross_norm, layer.cross_output, [&](const at::Tensor& h) {
             const at::Tensor query = layer.cross_attn.q(forward, h).view({sentences, beams, heads, head_dim}).transpose(1, 2);
-            std::optional<at::Tensor> mask;
-            if (cache.cross_mask.defined()) {
-                const std::int64_t keys = cached.cross_keys.size(2), all = cache.cross_mask.size(3);
-                mask = cache.cross_mask.narrow(3, all - keys, keys).expand({sentences, 1, beams, keys});
-            }
-            const AttentionPrefix* prefix = forward.prefix(layer.cross_attn.site);
-            const at::Tensor gate = prefix ? prefix->gate(forward, h.to(compute_)) : at::Tensor();
-            const at::Tensor context = gate.defined()
-                                           ? plain_attention(forward, query, cached.cross_keys, cached.cross_values, mask,
-                                                             gate.view({sentences, beams}), prefix->length())
-                                           : at::scaled_dot_product_attention(query, cached.cross_keys, cached.cross_values, mask);
+            const at::Tensor gate = cached.cross_prefix > 0 ? prefix_gate(forward, layer.cross_attn.site, h.to(compute_)) : at::Tensor();
+            const at::Tensor mask =
+                cached.cross_mask.defined() ? cached.cross_mask.expand({sentences, 1, beams, cached.cross_keys.size(2)}) : at::Tensor();
+            const at::Tensor context = attend(query, cached.cross_keys, cached.cross_values, mask, gate, cached.cross_prefix);
             return layer.cross_attn.out(forward, context.transpose(1, 2).reshape({count, width}));
         });
         x = residual(forward, x, layer.ffn_norm, layer.ffn_output, [&](const at::Tensor& h) { return layer.ffn(forward, h); });

@@ -9,29 +9,11 @@
 #include <vector>
 
 #include "core/models/architecture.h"
+#include "core/models/decoder_cache.h"
+#include "core/nn/mixture.h"
 #include "core/nn/parts.h"
 
 namespace permille {
-
-// Keys and values of a beam search. Rows of the self-attention cache are hypotheses; the cross-attention keys and values are kept once per
-// sentence, beams being query rows. Time is the outer dimension, so that reordering hypotheses copies only the positions that exist.
-struct DecoderCache {
-    struct Layer {
-        std::int64_t prefix = 0;              // rows of an attached prefix, before the positions
-        at::Tensor self_keys, self_values;    // flat buffers, seen as [prefix + T_max, R, D] with R = B*K hypotheses
-        at::Tensor spare_keys, spare_values;  // the other halves of the double buffer
-        at::Tensor cross_keys, cross_values;  // [B, H, S, head_dim]
-    };
-    std::vector<Layer> layers;
-    at::Tensor cross_mask;    // [B, 1, 1, S] additive in the compute type, or undefined
-    std::int64_t length = 0;  // decoder positions already cached, virtual tokens counted
-    std::int64_t beams = 1;   // K: rows per sentence
-    std::int64_t rows = 0;    // R
-    std::int64_t width = 0;   // D
-
-    // Row i becomes what row order[i] was. With fewer rows whole sentences leave: `sentences` are the ones that stay.
-    void select(const std::vector<std::int64_t>& order, const std::vector<std::int64_t>& sentences);
-};
 
 // What the encoder made of a batch.
 struct Encoded {
@@ -54,18 +36,24 @@ public:
 
     // A forward context for decoding or scoring: no dropout.
     Forward inference(const Attachment* attachment = nullptr) const;
+    // The same for a batch whose sentences have different attachments, in this order; for as long as that batch is worked on.
+    Forward inference(const std::vector<Share>& shares) const;
     // A training context; dropout < 0 takes the model's own. The seed chooses all dropout masks of the batch.
     Forward training(const Attachment& attachment, double dropout, std::uint64_t seed) const;
 
     Encoded encode(const Forward& forward, const TokenRows& source) const;
     // Decoder states [M, D] (before the vocabulary projection) of packed decoder inputs.
     at::Tensor decode(const Forward& forward, const Encoded& encoded, const TokenRows& target) const;
-    // The vocabulary projection's matrix [V, D] in the compute type: the decoder's table, unless the architecture says otherwise.
+    // The vocabulary projection's matrix [V, D] in the compute type: the decoder's table, unless the architecture says otherwise. In a
+    // mixed batch there are several: logits() and log_probabilities() know.
     at::Tensor output_weight(const Forward& forward) const;
     // Logits [N, V] float32.
     at::Tensor logits(const Forward& forward, const at::Tensor& states) const;
+    // log p(label) of decoder states [N, D], natural, float32; no [N, V] tensor is made.
+    at::Tensor log_probabilities(const Forward& forward, const at::Tensor& states, const at::Tensor& labels) const;
 
-    // Tokens of a decoder input at most: the model's positions less those of an attached prompt.
+    // Tokens of a decoder input at most: the model's positions less those of an attached prompt. Throws Error(config): fewer than 2, so
+    // that nothing could be said. Of one attachment.
     std::int64_t longest_target(const Forward& forward) const;
     // Starts a search over encoded sources with `beams` hypotheses each, up to max_length positions.
     DecoderCache start(const Forward& forward, const Encoded& encoded, std::int64_t beams, std::int64_t max_length) const;
@@ -96,13 +84,15 @@ private:
     at::Tensor residual(const Forward& forward, const at::Tensor& x, const Norm& norm, int output_site, Block&& block) const;
     // What a layer's cross-attention reads of the encoder's states [N, D], in the compute type; typed: the states in that type already.
     at::Tensor memory_of(const Forward& forward, const Layer& layer, const at::Tensor& states, const at::Tensor& typed) const;
-    // One position of all layers: x [R, D] -> [R, D]. states(layer): what replaces x before a layer, or undefined.
+    // One position of all layers: x [R, D] -> [R, D]. before(layer, x): what flows into a layer instead of x.
     at::Tensor step_layers(const Forward& forward, DecoderCache& cache, at::Tensor x,
-                           const std::function<at::Tensor(std::int64_t)>& states = {}) const;
+                           const std::function<at::Tensor(std::int64_t, const at::Tensor&)>& before = {}) const;
+    // Tells the modules the ids of the hypotheses.
+    static void pass_step(const Forward& forward, const DecoderCache& cache, const at::Tensor& ids);
     // Positions that a prefix takes before the tokens of the stack.
     std::int64_t shift(const Forward& forward, const Stack& stack) const;
-    // Throws Error(config): a batch with its prompt is longer than the model's positions.
-    void check_length(std::int64_t longest, std::int64_t extra) const;
+    // Throws Error(config): a sentence with its prompt is longer than the model's positions.
+    void check_lengths(const Forward& forward, const Stack& stack, const Rows& real) const;
     // Prefixes and virtual tokens, before the first position.
     void begin(const Forward& forward, DecoderCache& cache) const;
 

@@ -38,6 +38,7 @@ struct Site {
     std::int64_t in = 0, out = 0;  // widths
     int weight = -1, bias = -1;    // linear and norm: indices into Layout::parameters
     std::int64_t heads = 0;        // attention
+    bool of_source = false;        // the rows that pass are the encoder's
 };
 
 struct Layout {

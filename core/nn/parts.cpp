@@ -2,10 +2,13 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "core/nn/batch_prefix.h"
 #include "core/nn/matmul.h"
+#include "core/nn/mixture.h"
 
 namespace permille {
 
@@ -15,29 +18,59 @@ const at::Tensor& Forward::parameter(int index) const {
     return (*weights)[i];
 }
 
-at::Tensor Forward::through(int site, at::Tensor rows, const Passage& passage) const {
-    if (attachment)
-        for (const auto& module : attachment->outputs.at(site)) rows = module->apply(*this, rows, passage);
-    return rows;
+bool Forward::has_output(int site) const {
+    if (!mixture) return attachment && !attachment->outputs.at(site).empty();
+    return std::any_of(mixture->rows(site).begin(), mixture->rows(site).end(),
+                       [&](const Mixture::Stretch& stretch) { return stretch.forward->has_output(site); });
+}
+
+at::Tensor Forward::through(int site, const at::Tensor& rows, const Passage& passage) const {
+    if (!has_output(site)) return rows;
+    const auto pass = [&](const Forward& forward, at::Tensor own, const at::Tensor& input, const at::Tensor& residual,
+                          const at::Tensor& positions, const at::Tensor& ids) {
+        if (forward.attachment)
+            for (const auto& module : forward.attachment->outputs.at(site))
+                own = module->apply(forward, own, {input, residual, passage.norm, positions, ids});
+        return own;
+    };
+    return by_attachment(*this, site, pass, rows, passage.input, passage.residual, passage.positions, passage.ids);
 }
 
 at::Tensor Linear::frozen(const Forward& forward, const at::Tensor& x) const {
-    return linear_map(x, forward.parameter(weight).to(forward.compute), forward.parameter(bias).to(forward.compute));
+    const auto typed = [&](const Forward& own, int index) { return own.parameter(index).to(own.compute); };
+    const auto whole = [&](const Forward& own, const at::Tensor& rows) { return linear_map(rows, typed(own, weight), typed(own, bias)); };
+    if (!forward.mixture || forward.mixture->runs(site, {bias}).size() == 1) return by_parameters(forward, site, {weight}, whole, x);
+    // Where biases differ, the product with the same matrix is one all the same.
+    const auto product = [&](const Forward& own, const at::Tensor& rows) { return linear_map(rows, typed(own, weight)); };
+    return by_parameters(
+        forward, site, {bias}, [&](const Forward& own, const at::Tensor& rows) { return rows + typed(own, bias); },
+        by_parameters(forward, site, {weight}, product, x));
 }
 
 at::Tensor Linear::operator()(const Forward& forward, const at::Tensor& x) const {
-    at::Tensor input = x.to(forward.compute);
-    if (!forward.attachment || forward.attachment->linears.at(site).empty()) return frozen(forward, input);
-    const auto& deltas = forward.attachment->linears.at(site);
-    for (const auto& delta : deltas) input = delta->input(forward, input);
-    at::Tensor y = frozen(forward, input);
-    for (const auto& delta : deltas) y = delta->apply(forward, input, y);
-    return y;
+    const at::Tensor input = by_attachment(
+        forward, site,
+        [&](const Forward& own, at::Tensor rows) {
+            if (own.attachment)
+                for (const auto& delta : own.attachment->linears.at(site)) rows = delta->input(own, rows);
+            return rows;
+        },
+        x.to(forward.compute));
+    return by_attachment(
+        forward, site,
+        [&](const Forward& own, at::Tensor y, const at::Tensor& read) {
+            if (own.attachment)
+                for (const auto& delta : own.attachment->linears.at(site)) y = delta->apply(own, read, y);
+            return y;
+        },
+        frozen(forward, input), input);
 }
 
 at::Tensor Norm::operator()(const Forward& forward, const at::Tensor& x) const {
-    const at::Tensor& scale = forward.parameter(weight);
-    return forward.through(site, at::layer_norm(x.to(at::kFloat), {x.size(-1)}, scale, forward.parameter(bias), 1e-5));
+    const auto norm = [&](const Forward& own, const at::Tensor& rows) {
+        return at::layer_norm(rows, {rows.size(-1)}, own.parameter(weight), own.parameter(bias), 1e-5);
+    };
+    return forward.through(site, by_parameters(forward, site, {weight, bias}, norm, x.to(at::kFloat)));
 }
 
 namespace {
@@ -74,41 +107,32 @@ at::Tensor Attention::operator()(const Forward& forward, const at::Tensor& x, co
     const at::Tensor queries = split_heads(q(forward, input), rows, heads);
     at::Tensor keys = split_heads(k(forward, attended), memory_rows, heads);
     at::Tensor values = split_heads(v(forward, attended), memory_rows, heads);
-    std::int64_t before = 0;  // keys of the prefix
+    const BatchPrefix prefix(forward, site, rows.sentences);
+    const std::int64_t before = prefix.length;
     at::Tensor gate;
-    if (const AttentionPrefix* prefix = forward.prefix(site)) {
-        before = prefix->length();
-        const auto [prefix_keys, prefix_values] = prefix->keys_values(forward);
-        const auto joined = [&](const at::Tensor& first, const at::Tensor& rest) {
-            return at::cat(
-                {first.view({1, before, heads, rest.size(3)}).transpose(1, 2).expand({rest.size(0), heads, before, rest.size(3)}), rest},
-                2);
-        };
-        keys = joined(prefix_keys, keys);
-        values = joined(prefix_values, values);
-        gate = prefix->gate(forward, input);
+    if (before > 0) {
+        keys = BatchPrefix::joined(prefix.keys, keys);
+        values = BatchPrefix::joined(prefix.values, values);
+        gate = prefix_gate(forward, site, input);
         if (gate.defined()) gate = pad(gate, rows).view({rows.sentences, rows.longest});
     }
 
     const auto options = queries.options().requires_grad(false);
-    const double hidden = -std::numeric_limits<float>::infinity();
-    // With right padding a causal mask hides every padded key from every real query, so it needs no second mask.
-    const bool padded = !memory_rows.dense() && !causal, eager = forward.eager_attention || forward.attention_dropout > 0 || gate.defined();
+    const bool eager = forward.eager_attention || forward.attention_dropout > 0 || gate.defined();
     const bool fused_causal = causal && before == 0 && !eager;
-    std::optional<at::Tensor> mask;  // additive, [B or 1, 1, L or 1, before + L memory]
-    if (padded) {
-        const at::Tensor bias = at::zeros({memory_rows.sentences, before + memory_rows.longest}, options);
-        bias.narrow(1, before, memory_rows.longest).masked_fill_(memory_rows.keep.logical_not(), hidden);
-        mask = bias.view({memory_rows.sentences, 1, 1, before + memory_rows.longest})
-                   .expand({memory_rows.sentences, 1, rows.longest, before + memory_rows.longest});
-    } else if (causal && !fused_causal) {
+    // With right padding a causal mask hides every padded key from every real query, so it needs no second mask.
+    at::Tensor mask = prefix.mask(memory_rows, !causal, options);  // additive, [B or 1, 1, L or 1, before + L memory]
+    if (mask.defined()) mask = mask.expand({memory_rows.sentences, 1, rows.longest, before + memory_rows.longest});
+    if (causal && !fused_causal) {
         const at::Tensor later = at::ones({rows.longest, memory_rows.longest}, options.dtype(at::kBool)).triu(1);
-        mask = at::zeros({1, 1, rows.longest, before + memory_rows.longest}, options);
-        mask->narrow(3, before, memory_rows.longest).masked_fill_(later, hidden);
+        const at::Tensor hidden = at::zeros({1, 1, rows.longest, before + memory_rows.longest}, options);
+        hidden.narrow(3, before, memory_rows.longest).masked_fill_(later, -std::numeric_limits<double>::infinity());
+        mask = mask.defined() ? mask + hidden : hidden;
     }
+    const auto added = mask.defined() ? std::optional(mask) : std::nullopt;
     at::Tensor context;
-    if (eager) context = plain_attention(forward, queries, keys, values, mask, gate, before);
-    else context = at::scaled_dot_product_attention(queries, keys, values, mask, 0.0, fused_causal);
+    if (eager) context = plain_attention(forward, queries, keys, values, added, gate, before);
+    else context = at::scaled_dot_product_attention(queries, keys, values, added, 0.0, fused_causal);
     context = pack(context.transpose(1, 2).reshape({rows.sentences, rows.longest, x.size(1)}), rows);
     return out(forward, context);
 }
@@ -123,10 +147,17 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
 }
 
 at::Tensor FeedForward::operator()(const Forward& forward, const at::Tensor& x) const {
-    if (forward.attachment && !forward.attachment->feed_forwards.at(site).empty())
-        return forward.attachment->feed_forwards.at(site).front()->apply(forward, *this, x);
-    const at::Tensor middle = dropout(activate(activation, fc1(forward, x)), forward.activation_dropout, forward.streams);
-    return fc2(forward, middle);
+    const auto has_module = [&](const Forward& own) { return own.attachment && !own.attachment->feed_forwards.at(site).empty(); };
+    const auto shares = forward.mixture ? forward.mixture->rows(site) : sentences_of(forward, x.size(0));
+    if (std::none_of(shares.begin(), shares.end(), [&](const auto& share) { return has_module(*share.forward); })) {
+        const at::Tensor middle = dropout(activate(activation, fc1(forward, x)), forward.activation_dropout, forward.streams);
+        return fc2(forward, middle);
+    }
+    // A module works in the block's place, so that nothing of the block is shared.
+    const auto block = [&](const Forward& own, const at::Tensor& rows) {
+        return has_module(own) ? own.attachment->feed_forwards.at(site).front()->apply(own, *this, rows) : (*this)(own, rows);
+    };
+    return by_attachment(forward, site, block, x);
 }
 
 }  // namespace permille

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <optional>
 
 #include "core/nn/attachment.h"
@@ -12,10 +13,13 @@
 
 namespace permille {
 
+class Mixture;  // core/nn/mixture.h
+
 // One forward pass: which attachment, whether it trains, and the type of the matrix work (norms, residuals and the loss stay float32).
 struct Forward {
     const std::vector<at::Tensor>* weights = nullptr;  // by parameter index; matrices in the compute type
-    const Attachment* attachment = nullptr;            // null: the base alone
+    const Attachment* attachment = nullptr;            // null: the base alone, or a mixed batch
+    std::shared_ptr<Mixture> mixture;                  // of a mixed batch, whose sentences have different attachments; else null
     at::ScalarType compute = at::kFloat;
     bool eager_attention = false;                                       // the plain softmax path, kept for tests
     double dropout = 0, attention_dropout = 0, activation_dropout = 0;  // 0 unless training
@@ -28,11 +32,13 @@ struct Forward {
     // The sentences that the encoder's rows form, for modules that look at a sentence as a whole.
     mutable Rows source_rows;
 
+    // Rows that pass an output, norm or embedding site, through the modules attached there.
+    at::Tensor through(int site, const at::Tensor& rows, const Passage& passage = {}) const;
+    bool has_output(int site) const;  // of any attachment
+
+    // Of one attachment; of a mixed batch each has its own.
     // The tensor of a parameter: the attachment's own copy, else the base's.
     const at::Tensor& parameter(int index) const;
-    // Rows that pass an output, norm or embedding site, through the modules attached there.
-    at::Tensor through(int site, at::Tensor rows, const Passage& passage = {}) const;
-    bool has_output(int site) const { return attachment && !attachment->outputs.at(site).empty(); }
     const AttentionPrefix* prefix(int site) const {
         return attachment && !attachment->prefixes.at(site).empty() ? attachment->prefixes.at(site).front().get() : nullptr;
     }

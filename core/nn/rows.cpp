@@ -88,21 +88,22 @@ TokenRows TokenRows::of(const std::vector<std::vector<std::int64_t>>& sentences,
     return tokens;
 }
 
-PromptedRows PromptedRows::of(const TokenRows& tokens, std::int64_t front, std::int64_t back) {
+PromptedRows PromptedRows::of(const TokenRows& tokens, const std::vector<std::int64_t>& front, const std::vector<std::int64_t>& back) {
     const at::Device device = tokens.ids.device();
-    const std::int64_t extra = front + back, real = tokens.rows.count(), sentences = tokens.rows.sentences;
+    const std::int64_t real = tokens.rows.count();
     std::vector<std::int64_t> lengths = tokens.rows.lengths, order, positions, virtual_rows, real_rows;
-    std::int64_t first = 0;
-    for (std::int64_t b = 0; b < sentences; ++b) {
-        const std::int64_t length = lengths[static_cast<std::size_t>(b)];
-        lengths[static_cast<std::size_t>(b)] += extra;
+    std::int64_t first = 0, made = 0;  // rows of the sentences before
+    for (std::size_t b = 0; b < lengths.size(); ++b) {
+        const std::int64_t length = lengths[b], extra = front[b] + back[b];
         for (std::int64_t t = 0; t < length + extra; ++t) {
-            const bool is_real = t >= front && t < front + length;
+            const bool is_real = t >= front[b] && t < front[b] + length;
             (is_real ? real_rows : virtual_rows).push_back(static_cast<std::int64_t>(order.size()));
-            order.push_back(is_real ? first + t - front : real + b * extra + (t < front ? t : t - length));
+            order.push_back(is_real ? first + t - front[b] : real + made + (t < front[b] ? t : t - length));
             positions.push_back(t);
         }
         first += length;
+        made += extra;
+        lengths[b] += extra;
     }
     const auto moved = [&](const std::vector<std::int64_t>& list) { return at::tensor(list, at::kLong).to(device); };
     PromptedRows result;
@@ -111,7 +112,7 @@ PromptedRows PromptedRows::of(const TokenRows& tokens, std::int64_t front, std::
     result.real_rows = moved(real_rows);
     result.tokens.rows = Rows::of(lengths, device);
     result.tokens.positions = moved(positions);
-    result.tokens.ids = at::full({real + sentences * extra}, -1, tokens.ids.options()).index_copy_(0, result.real_rows, tokens.ids);
+    result.tokens.ids = at::full({real + made}, -1, tokens.ids.options()).index_copy_(0, result.real_rows, tokens.ids);
     return result;
 }
 

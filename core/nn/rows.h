@@ -30,13 +30,14 @@ struct TokenRows {
     static TokenRows of(const std::vector<std::vector<std::int64_t>>& sentences, const at::Device& device);
 };
 
-// A batch with virtual tokens around every sentence: of each sentence first `front`, then its tokens, then `back`. Virtual ids are -1.
+// A batch with virtual tokens around its sentences: of each first its `front`, then its tokens, then its `back`. Virtual ids are -1.
 struct PromptedRows {
-    TokenRows tokens;         // [N'] with N' = N + B (front + back)
-    at::Tensor order;         // [N'] int64: where each row lies in [N real rows; B times the front + back virtual ones]
-    at::Tensor virtual_rows;  // [B (front + back)] int64: places of the virtual tokens, sentence by sentence
+    TokenRows tokens;         // [N'] with the virtual ones
+    at::Tensor order;         // [N'] int64: where each row lies in [N real rows; the virtual ones, sentence by sentence]
+    at::Tensor virtual_rows;  // [N' - N] int64: places of the virtual tokens, sentence by sentence
     at::Tensor real_rows;     // [N] int64
-    static PromptedRows of(const TokenRows& tokens, std::int64_t front, std::int64_t back);
+    // front, back: of each sentence.
+    static PromptedRows of(const TokenRows& tokens, const std::vector<std::int64_t>& front, const std::vector<std::int64_t>& back);
 };
 
 // [N, D] -> [B, L, D] with zeros at padding, and back. Differentiable.

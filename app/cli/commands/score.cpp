@@ -1,8 +1,8 @@
 #include <iomanip>
-#include <optional>
 #include <ostream>
 #include <sstream>
 
+#include "app/cli/adapters.h"
 #include "app/cli/command.h"
 #include "app/cli/options.h"
 #include "core/base/error.h"
@@ -34,13 +34,13 @@ std::vector<std::pair<std::string, std::string>> read_pairs(const std::string& f
 Action make_score(CLI::App& verb) {
     struct Options {
         std::string model, source, target, input;
-        std::optional<std::string> adapter;
+        Adapters adapters;
         std::int64_t batch_tokens = 4000;
         Json device = Json::object();
     };
     auto options = std::make_shared<Options>();
     verb.add_option("--model,-m", options->model, "a model folder, the name of a bundled base, or a hub name")->required();
-    verb.add_option("--adapter,-a", options->adapter, "an adapter folder made for this model");
+    options->adapters.add_options(verb, "pair");
     verb.add_option("--src-lang,-s", options->source, "source language")->required();
     verb.add_option("--tgt-lang,-t", options->target, "target language")->required();
     verb.add_option("--input,-i", options->input, "tab-separated source and target, one pair a line")->required()->type_name("FILE");
@@ -48,20 +48,37 @@ Action make_score(CLI::App& verb) {
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
     add_device_options(verb, options->device);
-    verb.footer("Prints per line: natural log-probability of the target, a tab, the number of target labels.");
+    verb.footer(
+        "Prints per line: natural log-probability of the target, a tab, the number of target labels.\n"
+        "With several adapters a line has their log-probabilities, in the order of --adapter, then the number of labels; with --json they\n"
+        "are listed under \"adapters\", and the fields beside it are those of the first. With --adapter-of FILE each pair is scored with\n"
+        "the adapter that the same line of FILE names.");
     return [options](Console& console) {
         const auto pairs = read_pairs(options->input);
         const auto device = DeviceSettings::fields().parse(options->device, "");
-        const ModelSession session(options->model, options->adapter, device, console.sink());
-        const auto scores = session.score(pairs, options->source, options->target, options->batch_tokens);
+        Adapters& adapters = options->adapters;
+        adapters.read();
+        const auto tasks = adapters.tasks(pairs.size());
+        const ModelSession session(options->model, adapters.folders(), device, console.sink());
+        const auto scores = session.score(pairs, tasks, options->source, options->target, options->batch_tokens);
         if (console.json()) {
             Json document = Json::array();
-            for (const auto& score : scores) document.push_back({{"logprob", score.log_probability}, {"tokens", score.tokens}});
+            for (std::size_t i = 0; i < scores.size(); ++i) {
+                Json entry = {{"logprob", scores[i].log_probability}, {"tokens", scores[i].tokens}};
+                Json named = entry;
+                named["adapter"] = adapters.name(tasks[i].adapter);
+                if (adapters.chosen()) entry = named;
+                if (!adapters.several() || tasks[i].adapter == 0) document.push_back(std::move(entry));
+                if (adapters.several()) document.back()["adapters"].push_back(std::move(named));
+            }
             console.print(document);
             return kDone;
         }
         std::ostream& out = console.out();
-        for (const auto& score : scores) out << std::setprecision(9) << score.log_probability << '\t' << score.tokens << '\n';
+        for (std::size_t i = 0; i < scores.size(); ++i) {
+            out << std::setprecision(9) << scores[i].log_probability << '\t';
+            if (i + 1 == scores.size() || tasks[i + 1].line != tasks[i].line) out << scores[i].tokens << '\n';
+        }
         return kDone;
     };
 }

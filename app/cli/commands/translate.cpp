@@ -1,6 +1,7 @@
-#include <optional>
+#include <algorithm>
 #include <ostream>
 
+#include "app/cli/adapters.h"
 #include "app/cli/command.h"
 #include "app/cli/options.h"
 #include "core/base/error.h"
@@ -10,8 +11,18 @@ namespace permille::cli {
 
 namespace {
 
-Json to_json(const Translation& translation) {
-    return {{"text", translation.text}, {"ids", translation.ids}, {"score", translation.score}};
+Json to_json(const Translation& translation, bool alternatives) {
+    Json entry = {{"text", translation.text}, {"ids", translation.ids}, {"score", translation.score}};
+    if (!alternatives) return entry;
+    entry["alternatives"] = Json::array();
+    for (const auto& alternative : translation.alternatives) entry["alternatives"].push_back(to_json(alternative, false));
+    return entry;
+}
+
+// A line of output may hold several: tabs separate them.
+std::string column(std::string text) {
+    std::replace(text.begin(), text.end(), '\t', ' ');
+    return text;
 }
 
 }  // namespace
@@ -19,13 +30,13 @@ Json to_json(const Translation& translation) {
 Action make_translate(CLI::App& verb) {
     struct Options {
         std::string model, source, target;
-        std::optional<std::string> adapter;
+        Adapters adapters;
         std::int64_t n_best = 1;
         Json decoding = Json::object(), device = Json::object();
     };
     auto options = std::make_shared<Options>();
     verb.add_option("--model,-m", options->model, "a model folder, the name of a bundled base, or a hub name")->required();
-    verb.add_option("--adapter,-a", options->adapter, "an adapter folder made for this model");
+    options->adapters.add_options(verb, "line");
     verb.add_option("--src-lang,-s", options->source, "source language")->required();
     verb.add_option("--tgt-lang,-t", options->target, "target language")->required();
     verb.add_option("--n-best", options->n_best,
@@ -36,6 +47,10 @@ Action make_translate(CLI::App& verb) {
     add_device_options(verb, options->device);
     verb.footer(
         "Reads lines from standard input; prints one translation per line, in order.\n"
+        "With several adapters a line has their translations with tabs between, in the order of --adapter; with --json they are listed\n"
+        "under \"adapters\", and the fields beside it are those of the first. With --adapter-of FILE a line has one translation, by the\n"
+        "adapter that the same line of FILE names:\n"
+        "    permille translate -m BASE -s de -t en -a law=out/a -a news=out/b --adapter-of domains.txt < text.de\n"
         "What is not given is as the model's generation_config.json says, and where it is silent as shown above.");
     return [options](Console& console) {
         if (options->n_best > 1 && !console.json())
@@ -46,24 +61,30 @@ Action make_translate(CLI::App& verb) {
             throw Error(ErrorKind::usage, "--n-best",
                         std::to_string(options->n_best) + " is more than the beam, " + std::to_string(decoding.beam_size),
                         "give --beam " + std::to_string(options->n_best) + " or fewer alternatives");
+        Adapters& adapters = options->adapters;
+        adapters.read();
         const auto lines = console.read_lines();
-        const ModelSession session(options->model, options->adapter, DeviceSettings::fields().parse(options->device, ""), console.sink());
-        const auto translations =
-            session.translate(lines, options->source, options->target, decoding, options->n_best, console.sink(), console.stop_token());
+        const auto tasks = adapters.tasks(lines.size());
+        const ModelSession session(options->model, adapters.folders(), DeviceSettings::fields().parse(options->device, ""), console.sink());
+        const auto translations = session.translate(lines, tasks, options->source, options->target, decoding, options->n_best,
+                                                    console.sink(), console.stop_token());
         if (console.json()) {
             Json document = Json::array();
-            for (const auto& translation : translations) {
-                Json entry = to_json(translation);
-                if (options->n_best > 1) {
-                    entry["alternatives"] = Json::array();
-                    for (const auto& alternative : translation.alternatives) entry["alternatives"].push_back(to_json(alternative));
-                }
-                document.push_back(std::move(entry));
+            for (std::size_t i = 0; i < translations.size(); ++i) {
+                Json entry = to_json(translations[i], options->n_best > 1);
+                Json named = entry;
+                named["adapter"] = adapters.name(tasks[i].adapter);
+                if (adapters.chosen()) entry = named;
+                if (!adapters.several() || tasks[i].adapter == 0) document.push_back(std::move(entry));
+                if (adapters.several()) document.back()["adapters"].push_back(std::move(named));
             }
             console.print(document);
         } else {
             std::ostream& out = console.out();
-            for (const auto& translation : translations) out << translation.text << '\n';
+            for (std::size_t i = 0; i < translations.size(); ++i) {
+                const bool last = i + 1 == translations.size() || tasks[i + 1].line != tasks[i].line;
+                out << (adapters.several() ? column(translations[i].text) : translations[i].text) << (last ? '\n' : '\t');
+            }
             out << std::flush;
         }
         return console.stopped() ? kInterrupted : kDone;
