@@ -11,7 +11,10 @@ root of the source tree:
     python tests/bench/compare.py training --method bottleneck --against trainer --model FOLDER --text pairs.tsv --source en --target de
     python tests/bench/compare.py decoding --beam 5 --against hf --dtype bfloat16
     python tests/bench/compare.py decoding --shape 418M --sentences 8 --min-length 20 --max-length 20 --against ctranslate2
+    python tests/bench/compare.py decoding --against alone --adapters 4 --sentences 1 --model resources/bases/permille-small
     python tests/bench/compare.py memory --shape 418M
+
+`--against alone` measures adapters that share their batches against the same ones, one after the other.
 """
 import argparse
 import json
@@ -28,7 +31,8 @@ from pathlib import Path
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["training", "decoding", "memory"])
-    parser.add_argument("--against", choices=["best", "trainer", "hf", "ctranslate2"], help="best: a tuned loop; trainer: Seq2SeqTrainer's defaults")
+    parser.add_argument("--against", choices=["best", "trainer", "hf", "ctranslate2", "alone"],
+                        help="best: a tuned loop; trainer: Seq2SeqTrainer's defaults; alone: the adapters one after the other")
     parser.add_argument("--programs", default="build/release/bench", help="folder of the benches; the program is in bin beside it")
     parser.add_argument("--model", help="a model folder; without it one with random weights is made")
     parser.add_argument("--shape", default="512,6,2048,32109", help="width, layers, feed-forward width and vocabulary of the random model, or 418M")
@@ -37,6 +41,7 @@ def arguments():
     parser.add_argument("--target")
     parser.add_argument("--pairs", type=int, default=4000)
     parser.add_argument("--method", choices=["full", "bitfit", "bottleneck", "lora", "none"])
+    parser.add_argument("--adapters", type=int, default=1, help="of the method; every sentence is decoded with each of them")
     parser.add_argument("--batch-tokens", type=int, default=2000)
     parser.add_argument("--updates", type=int, default=20, help="of one measurement, a multiple of 10")
     parser.add_argument("--beam", type=int, default=5)
@@ -50,12 +55,14 @@ def arguments():
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     given = parser.parse_args()
     given.against = given.against or ("best" if given.what == "training" else "hf")
-    given.method = given.method or ("lora" if given.what == "training" else "none")
+    given.method = given.method or ("lora" if given.what == "training" or given.against == "alone" else "none")
     if given.what == "training" and (given.method == "none" or given.against not in ("best", "trainer")):
         parser.error("training needs a method, against best or trainer")
     given.shape = {"418M": "1024,12,4096,128112"}.get(given.shape, given.shape)
-    if given.what == "decoding" and given.against not in ("hf", "ctranslate2"):
-        parser.error("decoding goes against hf or ctranslate2")
+    if given.what == "decoding" and given.against not in ("hf", "ctranslate2", "alone"):
+        parser.error("decoding goes against hf, ctranslate2 or alone")
+    if given.adapters > 1 and given.against != "alone":
+        parser.error("several adapters go against alone")
     return given
 
 
@@ -389,12 +396,13 @@ def main():
         settings = {"lora": {"rank": 8, "targets": "qv"}, "bottleneck": {"bottleneck_dim": 64}}.get(given.method, {})
         request = {"model": model, "pairs": file, "method": method, "settings": settings, "batch_tokens": given.batch_tokens, "updates": given.updates,
                    "beam": given.beam, "sentences": given.sentences, "max_length": given.max_length, "min_length": given.min_length, "forced": forced,
-                   "dtype": given.dtype, "threads": given.threads, "against": given.against, "converted": str(Path(work) / "converted")}
+                   "dtype": given.dtype, "threads": given.threads, "against": given.against, "adapters": given.adapters, "mixed": True, "converted": str(Path(work) / "converted")}
         rate, work_per_token = matrix_rate(given.dtype, given.threads), training_work(model, pairs, given.method)
         if given.against == "ctranslate2":
             subprocess.run([sys.executable, __file__, given.what, "--worker", json.dumps(request | {"against": "convert"})], check=True)
         ours = Side("permille", [str(Path(given.programs) / f"bench_{given.what}"), json.dumps(request)])
-        other = Side(given.against, [sys.executable, __file__, given.what, "--worker", json.dumps(request)])
+        other = Side(given.against, [str(Path(given.programs) / "bench_decoding"), json.dumps(request | {"mixed": False})] if given.against == "alone"
+                     else [sys.executable, __file__, given.what, "--worker", json.dumps(request)])
         for _ in range(given.rounds):
             ours.measure()
             other.measure()

@@ -1,5 +1,6 @@
 // Translates the sources of a file of [[source ids], [labels]] lines: {"model", "pairs", "sentences", "beam", "max_length", "min_length",
-// "batch_tokens", "forced" (id or null), "dtype", "threads", "method" (or null), "settings", "out": file for the ids, optional}.
+// "batch_tokens", "forced" (id or null), "dtype", "threads", "method" (or null), "settings", "adapters": how many of the method every
+// sentence is translated with, "mixed": whether all of them in the same batches, "out": file for the ids, optional}.
 #include <ATen/Parallel.h>
 
 #include "core/base/error.h"
@@ -22,10 +23,21 @@ int measure(const Json& request) {
     std::ifstream lines(request.at("pairs").get<std::string>());
     for (std::string line; sources.size() < request.at("sentences").get<std::size_t>() && std::getline(lines, line);)
         sources.push_back(parse_json(line, "pairs").at(0).get<std::vector<std::int64_t>>());
-    Attached attached;
-    if (!request.at("method").is_null())
-        attached =
-            attach_method(find_method_by_id(request.at("method").get<std::string>(), "method"), *base->network, request.at("settings"), 1);
+    std::vector<Attached> attached;
+    std::vector<const Attachment*> adapters;
+    for (std::uint64_t seed = 1; seed <= request.at("adapters").get<std::uint64_t>(); ++seed) {
+        if (request.at("method").is_null()) attached.emplace_back();
+        else
+            attached.push_back(attach_method(find_method_by_id(request.at("method").get<std::string>(), "method"), *base->network,
+                                             request.at("settings"), seed));
+        adapters.push_back(attached.back().attachment.get());
+    }
+    std::vector<std::vector<SearchTask>> runs;
+    for (const Attachment* adapter : adapters) {
+        const auto tasks = one_task_each(sources.size(), adapter);
+        if (runs.empty() || !request.at("mixed").get<bool>()) runs.push_back(tasks);
+        else runs.back().insert(runs.back().end(), tasks.begin(), tasks.end());
+    }
     SearchSettings settings;
     settings.beam_size = request.at("beam").get<std::int64_t>();
     settings.max_length = request.at("max_length").get<std::int64_t>();
@@ -33,15 +45,15 @@ int measure(const Json& request) {
     settings.batch_tokens = request.at("batch_tokens").get<std::int64_t>();
     if (!request.at("forced").is_null()) settings.forced_first = request.at("forced").get<std::int64_t>();
     return bench::serve([&] {
-        const auto found = beam_search(*base->network, attached.attachment.get(), sources, settings);
         std::int64_t generated = 0;
         Json ids = Json::array();
-        for (const auto& candidates : found) {
-            generated += static_cast<std::int64_t>(candidates.at(0).ids.size()) - 1;
-            ids.push_back(candidates[0].ids);
-        }
+        for (const auto& tasks : runs)
+            for (const auto& candidates : beam_search(*base->network, tasks, sources, settings)) {
+                generated += static_cast<std::int64_t>(candidates.at(0).ids.size()) - 1;
+                ids.push_back(candidates[0].ids);
+            }
         if (request.contains("out")) write_text(request["out"].get<std::string>(), ids.dump());
-        return Json{{"units", sources.size()}, {"generated", generated}};
+        return Json{{"units", sources.size() * adapters.size()}, {"generated", generated}};
     });
 }
 
