@@ -18,10 +18,20 @@ const at::Tensor& Forward::parameter(int index) const {
     return (*weights)[i];
 }
 
+namespace {
+
+// Whether it holds for an attachment of the rows that pass the site.
+template <class Predicate>
+bool any_of_shares(const Forward& forward, int site, Predicate&& holds) {
+    if (!forward.mixture) return holds(forward);
+    const auto& rows = forward.mixture->rows(site);
+    return std::any_of(rows.begin(), rows.end(), [&](const Mixture::Stretch& stretch) { return holds(*stretch.forward); });
+}
+
+}  // namespace
+
 bool Forward::has_output(int site) const {
-    if (!mixture) return attachment && !attachment->outputs.at(site).empty();
-    return std::any_of(mixture->rows(site).begin(), mixture->rows(site).end(),
-                       [&](const Mixture::Stretch& stretch) { return stretch.forward->has_output(site); });
+    return any_of_shares(*this, site, [&](const Forward& own) { return own.attachment && !own.attachment->outputs.at(site).empty(); });
 }
 
 at::Tensor Forward::through(int site, const at::Tensor& rows, const Passage& passage) const {
@@ -48,22 +58,20 @@ at::Tensor Linear::frozen(const Forward& forward, const at::Tensor& x) const {
 }
 
 at::Tensor Linear::operator()(const Forward& forward, const at::Tensor& x) const {
-    const at::Tensor input = by_attachment(
-        forward, site,
-        [&](const Forward& own, at::Tensor rows) {
-            if (own.attachment)
-                for (const auto& delta : own.attachment->linears.at(site)) rows = delta->input(own, rows);
-            return rows;
-        },
-        x.to(forward.compute));
-    return by_attachment(
-        forward, site,
-        [&](const Forward& own, at::Tensor y, const at::Tensor& read) {
-            if (own.attachment)
-                for (const auto& delta : own.attachment->linears.at(site)) y = delta->apply(own, read, y);
-            return y;
-        },
-        frozen(forward, input), input);
+    const auto has_deltas = [&](const Forward& own) { return own.attachment && !own.attachment->linears.at(site).empty(); };
+    if (!any_of_shares(forward, site, has_deltas)) return frozen(forward, x.to(forward.compute));
+    const auto read = [&](const Forward& own, at::Tensor rows) {
+        if (has_deltas(own))
+            for (const auto& delta : own.attachment->linears.at(site)) rows = delta->input(own, rows);
+        return rows;
+    };
+    const auto changed = [&](const Forward& own, at::Tensor y, const at::Tensor& rows) {
+        if (has_deltas(own))
+            for (const auto& delta : own.attachment->linears.at(site)) y = delta->apply(own, rows, y);
+        return y;
+    };
+    const at::Tensor input = by_attachment(forward, site, read, x.to(forward.compute));
+    return by_attachment(forward, site, changed, frozen(forward, input), input);
 }
 
 at::Tensor Norm::operator()(const Forward& forward, const at::Tensor& x) const {
@@ -148,8 +156,7 @@ at::Tensor activate(Activation activation, const at::Tensor& x) {
 
 at::Tensor FeedForward::operator()(const Forward& forward, const at::Tensor& x) const {
     const auto has_module = [&](const Forward& own) { return own.attachment && !own.attachment->feed_forwards.at(site).empty(); };
-    const auto shares = forward.mixture ? forward.mixture->rows(site) : sentences_of(forward, x.size(0));
-    if (std::none_of(shares.begin(), shares.end(), [&](const auto& share) { return has_module(*share.forward); })) {
+    if (!any_of_shares(forward, site, has_module)) {
         const at::Tensor middle = dropout(activate(activation, fc1(forward, x)), forward.activation_dropout, forward.streams);
         return fc2(forward, middle);
     }
