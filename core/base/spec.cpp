@@ -57,6 +57,12 @@ const Fields<TrainingSettings>& TrainingSettings::fields() {
                  "share of the teacher in the loss at the first update, falling linearly to 0 at the last", {.min = 0, .max = 1})
             .add("teacher_temperature", &T::teacher_temperature, "temperature of both distributions while distilling",
                  {.min = 0.05, .max = 100})
+            .add("contrast", &T::contrast,
+                 "hypotheses of the base for each sentence that are trained against, with the unlikelihood and length-normalised losses of "
+                 "T-Few; not part of the usual recipe for translation; 0: none",
+                 {.min = 0, .max = 64, .unit = "hypotheses"})
+            .add("contrast_by", &T::contrast_by, "how they are found, once, before training: by beam search or by sampling",
+                 {.choices = {"beam", "sample"}})
             .add("validate_every", &T::validate_every, "updates between validations; 0: only at the end", {.min = 0, .unit = "updates"})
             .add("valid_sentences", &T::valid_sentences, "the first sentences of the validation split; 0: all",
                  {.min = 0, .unit = "sentences"})
@@ -71,7 +77,7 @@ Json TrainingSettings::identity() const {
     Json json = fields().to_json(*this);
     json.erase("gradient_checkpointing");
     for (const char* later : {"schedule_power", "smoothing_convention", "optimiser", "average_decay", "tune_lr", "tune_lr_updates",
-                              "teacher", "teacher_share", "teacher_temperature"})
+                              "teacher", "teacher_share", "teacher_temperature", "contrast", "contrast_by"})
         for (const Field& field : fields().list())
             if (field.name == later && json[later] == field.default_value) json.erase(later);
     return json;

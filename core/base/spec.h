@@ -43,6 +43,8 @@ struct TrainingSettings {
     std::string teacher;                  // model to distil from; "": none
     double teacher_share = 0.5;           // of its part of the loss at the first update; falls linearly to 0 at the last
     double teacher_temperature = 1.0;
+    std::int64_t contrast = 0;            // wrong translations of each sentence to train against; 0: none
+    std::string contrast_by = "beam";     // how the base finds them: beam, sample
     std::int64_t validate_every = 200;    // updates; 0: only at the end
     std::int64_t valid_sentences = 500;   // the first of the validation split; 0: all
     std::string select_by = "loss";       // which validation figure chooses the best checkpoint: loss, bleu

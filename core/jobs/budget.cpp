@@ -114,6 +114,7 @@ Json BudgetAnswer::to_json() const {
     json["stored"] = stored;
     json["file_bytes"] = file_bytes;
     json["train_only"] = train_only;
+    if (pruned > 0) json["pruned_weights"] = pruned;
     json["added"] = added;
     json["percent_base"] = percent_base;
     json["percent_total"] = percent_total;
@@ -233,6 +234,7 @@ BudgetAnswer solve_budget(const std::string& model, const std::string& method_id
     answer.stored = total.stored;
     answer.file_bytes = adapter_file_size(method, layout, *answer.solved);
     answer.train_only = total.train_only;
+    answer.pruned = total.pruned;
     answer.added = total.added;
     answer.percent_base = sizing.percent_of(total.trainable);
     answer.percent_total = 100.0 * static_cast<double>(total.trainable) / static_cast<double>(layout.parameter_count() + total.added);

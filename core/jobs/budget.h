@@ -24,6 +24,7 @@ struct BudgetAnswer {
     std::int64_t file_bytes = 0;          // of adapter_model.safetensors
     std::int64_t train_only = 0;          // of the trainable ones, those that the file does not keep
     std::int64_t added = 0;               // of the trainable ones, those that the base does not have
+    std::int64_t pruned = 0;              // weights of the base that training sets to zero, in none of the other numbers
     double percent_base = 0;              // 100 trainable / P_base
     double percent_total = 0;             // 100 trainable / (P_base + added), as Hugging Face PEFT prints it
     double percent_stored = 0;            // 100 stored / P_base

@@ -16,6 +16,7 @@
 #include "core/data/corpus.h"
 #include "core/decode/beam.h"
 #include "core/jobs/budget.h"
+#include "core/jobs/negatives.h"
 #include "core/jobs/train_job.h"
 #include "core/metrics/metrics.h"
 #include "core/peft/adapter_file.h"
@@ -127,6 +128,7 @@ Json TrainReport::to_json() const {
                  {"updates", updates},
                  {"best_step", best_step},
                  {"best_valid_loss", best_valid_loss}};
+    if (pruned > 0) json["pruned_weights"] = pruned;
     json["learning_rate"] = learning_rate;
     if (!rate_search.is_null()) json["rate_search"] = rate_search;
     json["best_valid_bleu"] = best_valid_bleu ? Json(*best_valid_bleu) : Json(nullptr);
@@ -187,14 +189,18 @@ TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, st
     TrainerHooks hooks;
     hooks.sink = sink;
     std::shared_ptr<const BaseModel> teacher;
+    std::unique_ptr<Contrast> contrast;
     TrainReport report;
     try {
         teacher = open_teacher(request.training, model, valid_rows, request.source_language, request.target_language, sink, stop);
+        contrast = find_negatives(model, train, request.target_language, request.training, static_cast<std::uint64_t>(request.seed),
+                                  request.output, sink, stop);
     } catch (const Stopped&) {
         report.stopped = true;
         return report;
     }
     if (teacher) hooks.teacher = teacher->network.get();
+    hooks.contrast = contrast.get();
     if (!search_learning_rate(tuned, network, request.method, train, valid, request.training, static_cast<std::uint64_t>(request.seed),
                               request.output, hooks, stop)) {
         report.stopped = true;
@@ -217,6 +223,7 @@ TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, st
     report.rate_search = tuned.rate_search;
     report.trainable = attached.trainable();
     report.percent_base = 100.0 * static_cast<double>(report.trainable) / static_cast<double>(network.layout().parameter_count());
+    report.pruned = attached.method->pruned(network.layout(), attached.settings);
     report.updates = result.updates;
     report.best_step = result.best_update;
     report.best_valid_loss = result.best_loss.value_or(0);

@@ -14,6 +14,7 @@
 #include "core/data/corpus.h"
 #include "core/decode/beam.h"
 #include "core/jobs/budget.h"
+#include "core/jobs/negatives.h"
 #include "core/jobs/run_job.h"
 #include "core/metrics/metrics.h"
 #include "core/peft/adapter_file.h"
@@ -207,6 +208,9 @@ private:
             hooks.sink = events;
             const auto teacher = open_teacher(spec_.training, model, valid_rows, source, target, events, stop);
             if (teacher) hooks.teacher = teacher->network.get();
+            const auto contrast =
+                find_negatives(model, *train, target, spec_.training, static_cast<std::uint64_t>(spec_.seed), folder_, events, stop);
+            hooks.contrast = contrast.get();
             if (!search_learning_rate(tuned, network, spec_.method, *train, *valid, spec_.training, static_cast<std::uint64_t>(spec_.seed),
                                       folder_, hooks, stop)) {
                 outcome.state = RunState::interrupted;
@@ -216,6 +220,8 @@ private:
             facts.settings = attached->settings;
             facts.settings["learning_rate"] = tuned.learning_rate;
             if (!tuned.rate_search.is_null()) facts.settings["rate_search"] = tuned.rate_search;
+            if (const std::int64_t pruned = attached->method->pruned(network.layout(), attached->settings); pruned > 0)
+                facts.settings["pruned_weights"] = pruned;
             facts.trainable = attached->trainable();
             facts.percent_base = 100.0 * static_cast<double>(facts.trainable) / static_cast<double>(network.layout().parameter_count());
             facts.train_sentences = static_cast<std::int64_t>(train->size());

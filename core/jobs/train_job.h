@@ -32,6 +32,7 @@ struct TrainReport {
     Json settings;  // solved knobs
     std::int64_t trainable = 0;
     double percent_base = 0;
+    std::int64_t pruned = 0;  // weights of the base that were set to zero
     std::int64_t updates = 0, best_step = 0;
     double best_valid_loss = 0;
     std::optional<double> best_valid_bleu;

@@ -97,6 +97,54 @@ struct Loss : torch::autograd::Function<Loss> {
     }
 };
 
+// log p(label) [N] by blocks of rows; visit(from, size, rows, log p [size, V]) sees each block.
+template <class Visit>
+void for_blocks(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, bool weight_trains, Visit&& visit) {
+    const std::int64_t count = x.size(0), block = std::min(count, block_rows(weight, weight_trains));
+    for (std::int64_t from = 0; from < count; from += block) {
+        const std::int64_t size = std::min(block, count - from);
+        const at::Tensor rows = x.narrow(0, from, size);
+        at::Tensor logits = product_transposed(rows, weight).to(at::kFloat);
+        if (bias.defined()) logits.add_(bias);
+        visit(from, size, rows, at::log_softmax(logits, 1));
+    }
+}
+
+struct LabelLogP : torch::autograd::Function<LabelLogP> {
+    static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden, const at::Tensor& weight,
+                              const std::optional<at::Tensor>& bias, const at::Tensor& labels) {
+        at::Tensor result = at::empty({hidden.size(0)}, hidden.options().dtype(at::kFloat));
+        for_blocks(hidden.to(weight.scalar_type()), weight, bias.value_or(at::Tensor()), false,
+                   [&](std::int64_t from, std::int64_t size, const at::Tensor&, const at::Tensor& log_p) {
+                       result.narrow(0, from, size).copy_(log_p.gather(1, labels.narrow(0, from, size).unsqueeze(1)).squeeze(1));
+                   });
+        context->save_for_backward({hidden, weight, bias.value_or(at::Tensor()), labels});
+        return result;
+    }
+
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+        const auto saved = context->get_saved_variables();
+        const at::Tensor &hidden = saved[0], &weight = saved[1], &labels = saved[3];
+        at::Tensor to_hidden, to_weight;
+        if (hidden.requires_grad()) to_hidden = at::empty(hidden.sizes(), hidden.options().requires_grad(false));
+        const at::NoGradGuard guard;
+        for_blocks(hidden.detach().to(weight.scalar_type()), weight.detach(), saved[2], weight.requires_grad(),
+                   [&](std::int64_t from, std::int64_t size, const at::Tensor& rows, const at::Tensor& log_p) {
+                       // d log p(label) / d logits = 1 at the label - p
+                       const at::Tensor factor = gradients[0].narrow(0, from, size).unsqueeze(1);
+                       const at::Tensor gradient =
+                           (log_p.exp() * -factor).scatter_add(1, labels.narrow(0, from, size).unsqueeze(1), factor);
+                       const at::Tensor typed = gradient.to(rows.scalar_type());
+                       if (to_hidden.defined()) to_hidden.narrow(0, from, size).copy_(product_transposed(typed, weight.detach().t()));
+                       if (!weight.requires_grad()) return;
+                       const at::Tensor added = product_transposed(typed.t(), rows.t()).to(at::kFloat);
+                       to_weight = to_weight.defined() ? to_weight.add_(added) : added;
+                   });
+        if (to_weight.defined()) to_weight = to_weight.to(weight.scalar_type());
+        return {to_hidden, to_weight, {}, {}};
+    }
+};
+
 }  // namespace
 
 LossSums vocabulary_loss(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& labels,
@@ -109,18 +157,7 @@ LossSums vocabulary_loss(const at::Tensor& hidden, const at::Tensor& weight, con
 }
 
 at::Tensor label_log_probabilities(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& labels) {
-    const at::NoGradGuard guard;
-    const std::int64_t count = hidden.size(0);
-    at::Tensor result = at::empty({count}, hidden.options().dtype(at::kFloat));
-    const std::int64_t block = block_rows(weight);
-    const at::Tensor x = hidden.to(weight.scalar_type());
-    for (std::int64_t from = 0; from < count; from += block) {
-        const std::int64_t size = std::min(block, count - from);
-        at::Tensor logits = product_transposed(x.narrow(0, from, size), weight).to(at::kFloat);
-        if (bias.defined()) logits.add_(bias);
-        result.narrow(0, from, size).copy_(at::log_softmax(logits, 1).gather(1, labels.narrow(0, from, size).unsqueeze(1)).squeeze(1));
-    }
-    return result;
+    return LabelLogP::apply(hidden, weight, bias.defined() ? std::optional(bias) : std::nullopt, labels);
 }
 
 }  // namespace permille

@@ -25,7 +25,8 @@ struct Distillation {
 LossSums vocabulary_loss(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& labels,
                          double epsilon, Smoothing smoothing = Smoothing::torch, const Distillation* teacher = nullptr);
 
-// log p(label) of each row [N], natural, float32; no gradients.
+// log p(label) of each row [N], natural, float32; differentiable in hidden and weight. Whatever is behind is computed again for the
+// gradients.
 at::Tensor label_log_probabilities(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& labels);
 
 }  // namespace permille

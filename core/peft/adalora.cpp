@@ -147,16 +147,16 @@ public:
         return at::stack(distances).mean() * chosen.orthogonality;
     }
 
-    void after_update(const Layout&, const Json& settings, const std::vector<at::Tensor>& values, std::int64_t update,
-                      std::int64_t total) const override {
+    bool after_update(const Layout&, const Json& settings, const std::vector<at::Tensor>&, const std::vector<at::Tensor>& values,
+                      std::int64_t update, std::int64_t total) const override {
         const AdaLoraConfig chosen = config(settings);
-        if (!chosen.ranks.empty()) return;
+        if (!chosen.ranks.empty()) return false;
         const auto share = [&](double part) { return std::llround(part * static_cast<double>(total)); };
         const std::int64_t begin = share(chosen.before), end = total - share(chosen.after);
         // From `end` on the averages stand still, so that every allocation repeats the last one.
         if (update < end) average(values);
         const bool falling = update > begin && update < end;
-        if (update < end && !(falling && update % chosen.every == 0)) return;
+        if (update < end && !(falling && update % chosen.every == 0)) return false;
         const auto count = static_cast<std::int64_t>(values.size() / kOfSite);
         const std::int64_t whole = chosen.rank * count, target = chosen.target() * count;
         std::int64_t budget = target;
@@ -165,6 +165,7 @@ public:
             budget += static_cast<std::int64_t>(static_cast<double>(whole - target) * left * left * left);
         }
         allocate(values, whole - budget);
+        return false;
     }
 
     Json trained_settings(const Layout&, const Json& settings, const std::vector<at::Tensor>& values) const override {

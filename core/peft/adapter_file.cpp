@@ -46,6 +46,10 @@ void save_adapter(const fs::path& folder, const Attached& trained, const BaseMod
                   {"fingerprint", base.fingerprint}}},
                 {"trainable", trained.trainable()},
                 {"training", notes}};
+    if (const std::int64_t pruned = attached.method->pruned(base.network->layout(), attached.settings); pruned > 0)
+        own["sparsity"] = {
+            {"pruned_weights", pruned},
+            {"percent_base", 100.0 * static_cast<double>(pruned) / static_cast<double>(base.network->layout().parameter_count())}};
     write_json(folder / "permille.json", own);  // last: a folder without it is not an adapter
 }
 

@@ -21,6 +21,11 @@ std::int64_t Attached::added() const {
     return total;
 }
 
+void Attached::refresh(const Seq2Seq& base) {
+    const at::NoGradGuard guard;
+    method->attach_copies(*attachment, base.layout(), settings, values, base.weights());
+}
+
 void Attached::set_values(const std::vector<at::Tensor>& tensors) {
     const at::NoGradGuard guard;
     PERMILLE_ASSERT(tensors.size() == values.size());
@@ -72,6 +77,7 @@ Attached attach_values(const Method& method, const Seq2Seq& base, const Json& se
     attached.attachment = std::make_unique<Attachment>(base.layout());
     method.attach(*attached.attachment, base.layout(), attached.settings, values);
     attached.values = std::move(values);
+    attached.refresh(base);
     return attached;
 }
 

@@ -25,6 +25,8 @@ struct Attached {
     std::int64_t added() const;  // of them, those that the base does not have
     // Puts other tensors of the same shapes in place of the values (a checkpoint's, the best ones).
     void set_values(const std::vector<at::Tensor>& tensors);
+    // Makes again what is attached of the base's parameters, when constants that it follows from have changed.
+    void refresh(const Seq2Seq& base);
 };
 
 // Fresh, initialised from the seed; each tensor's start depends on the seed and its name only.

@@ -96,13 +96,9 @@ public:
     }
 
     void attach(Attachment& attachment, const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const override {
-        std::size_t first = 0;
-        for (const Method* part : parts_) {
-            const Json own = of(*part, settings);
-            const std::size_t count = part->tensors(layout, own).size();
-            part->attach(attachment, layout, own, slice(values, first, count));
-            first += count;
-        }
+        for_parts(layout, settings, values, [&](const Method& part, const Json& own, const std::vector<at::Tensor>& mine) {
+            part.attach(attachment, layout, own, mine);
+        });
         for (std::size_t i = 0; i < layout.sites.size(); ++i) {
             const int site = static_cast<int>(i);
             bool alone = false;
@@ -134,37 +130,43 @@ public:
     std::vector<at::Tensor> stored_values(const Layout& layout, const Json& settings,
                                           const std::vector<at::Tensor>& values) const override {
         std::vector<at::Tensor> all;
-        std::size_t first = 0;
-        for (const Method* part : parts_) {
-            const Json own = of(*part, settings);
-            const std::size_t count = part->tensors(layout, own).size();
-            for (auto& value : part->stored_values(layout, own, slice(values, first, count))) all.push_back(std::move(value));
-            first += count;
-        }
+        for_parts(layout, settings, values, [&](const Method& part, const Json& own, const std::vector<at::Tensor>& mine) {
+            for (auto& value : part.stored_values(layout, own, mine)) all.push_back(std::move(value));
+        });
         return all;
     }
 
     at::Tensor penalty(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const override {
         at::Tensor sum;
-        std::size_t first = 0;
-        for (const Method* part : parts_) {
-            const Json own = of(*part, settings);
-            const std::size_t count = part->tensors(layout, own).size();
-            const at::Tensor term = part->penalty(layout, own, slice(values, first, count));
+        for_parts(layout, settings, values, [&](const Method& part, const Json& own, const std::vector<at::Tensor>& mine) {
+            const at::Tensor term = part.penalty(layout, own, mine);
             if (term.defined()) sum = sum.defined() ? sum + term : term;
-            first += count;
-        }
+        });
         return sum;
     }
-    void after_update(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values, std::int64_t update,
-                      std::int64_t total) const override {
-        std::size_t first = 0;
-        for (const Method* part : parts_) {
-            const Json own = of(*part, settings);
-            const std::size_t count = part->tensors(layout, own).size();
-            part->after_update(layout, own, slice(values, first, count), update, total);
-            first += count;
-        }
+    bool after_update(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& weights,
+                      const std::vector<at::Tensor>& values, std::int64_t update, std::int64_t total) const override {
+        bool again = false;
+        for_parts(layout, settings, values, [&](const Method& part, const Json& own, const std::vector<at::Tensor>& mine) {
+            again = part.after_update(layout, own, weights, mine, update, total) || again;
+        });
+        return again;
+    }
+    std::int64_t first_choice(const Json& settings, std::int64_t total) const override {
+        std::int64_t last = 0;
+        for (const Method* part : parts_) last = std::max(last, part->first_choice(of(*part, settings), total));
+        return last;
+    }
+    void attach_copies(Attachment& attachment, const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values,
+                       const std::vector<at::Tensor>& weights) const override {
+        for_parts(layout, settings, values, [&](const Method& part, const Json& own, const std::vector<at::Tensor>& mine) {
+            part.attach_copies(attachment, layout, own, mine, weights);
+        });
+    }
+    std::int64_t pruned(const Layout& layout, const Json& settings) const override {
+        std::int64_t total = 0;
+        for (const Method* part : parts_) total += part->pruned(layout, of(*part, settings));
+        return total;
     }
 
 private:
@@ -175,6 +177,17 @@ private:
     }
     static std::vector<at::Tensor> slice(const std::vector<at::Tensor>& values, std::size_t first, std::size_t count) {
         return {values.begin() + static_cast<std::ptrdiff_t>(first), values.begin() + static_cast<std::ptrdiff_t>(first + count)};
+    }
+    // Each part with its settings and values.
+    template <class Visit>
+    void for_parts(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values, Visit&& visit) const {
+        std::size_t first = 0;
+        for (const Method* part : parts_) {
+            const Json own = of(*part, settings);
+            const std::size_t count = part->tensors(layout, own).size();
+            visit(*part, own, slice(values, first, count));
+            first += count;
+        }
     }
     // The settings of one part, without its id before them.
     static Json of(const Method& part, const Json& settings) {

@@ -31,6 +31,7 @@ Sizes sizes(const Method& method, const Layout& layout, const Json& settings) {
         if (spec.role != TensorRole::state) result.stored += spec.count();
         if (spec.role == TensorRole::trained) stored_trained += spec.count();
     }
+    result.pruned = method.pruned(layout, settings);
     result.train_only = std::max<std::int64_t>(0, result.trainable - stored_trained);
     return result;
 }

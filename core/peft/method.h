@@ -36,8 +36,8 @@ struct Init {
     static Init made(Maker maker) { return {Kind::made, 0, 0, std::move(maker)}; }
 };
 
-// trained: by gradient; constant: fixed from the start and part of the adapter (a mask, a random projection); state: what the method
-// remembers between updates, part of a checkpoint only.
+// trained: by gradient; constant: part of the adapter and fixed, from the start (a random projection) or once it was decided on the way (a
+// mask); state: what the method remembers between updates, part of a checkpoint only.
 enum class TensorRole { trained, constant, state };
 
 struct TensorSpec {
@@ -57,6 +57,7 @@ struct Sizes {
     std::int64_t stored = 0;      // scalars of the adapter file: what must be kept to translate later
     std::int64_t added = 0;       // of the trainable ones, those that the base does not have
     std::int64_t train_only = 0;  // of the trainable ones, those that the adapter file does not keep
+    std::int64_t pruned = 0;      // weights of the base that are zero in the end: sparsity, no part of the other numbers
 };
 
 class Method {
@@ -89,11 +90,21 @@ public:
     virtual at::Tensor penalty(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values) const {
         return (void)layout, (void)settings, (void)values, at::Tensor();
     }
-    // After the optimiser's step, without gradient mode; values still hold their gradients. update counts from 1.
-    virtual void after_update(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values, std::int64_t update,
-                              std::int64_t total) const {
-        (void)layout, (void)settings, (void)values, (void)update, (void)total;
+    // After the optimiser's step, without gradient mode; values still hold their gradients. update counts from 1; weights are the base's.
+    // Returns whether attach_copies() has to be called again.
+    virtual bool after_update(const Layout& layout, const Json& settings, const std::vector<at::Tensor>& weights,
+                              const std::vector<at::Tensor>& values, std::int64_t update, std::int64_t total) const {
+        return (void)layout, (void)settings, (void)weights, (void)values, (void)update, (void)total, false;
     }
+    // The first update whose values may be chosen as the best ones.
+    virtual std::int64_t first_choice(const Json& settings, std::int64_t total) const { return (void)settings, (void)total, 0; }
+    // Copies of the base's parameters that follow from constants (pruned matrices), after attach().
+    virtual void attach_copies(Attachment& attachment, const Layout& layout, const Json& settings, const std::vector<at::Tensor>& values,
+                               const std::vector<at::Tensor>& weights) const {
+        (void)attachment, (void)layout, (void)settings, (void)values, (void)weights;
+    }
+    // Weights of the base that it sets to zero in the end, from arithmetic alone.
+    virtual std::int64_t pruned(const Layout& layout, const Json& settings) const { return (void)layout, (void)settings, 0; }
 
     // adapter_config.json of Hugging Face PEFT, or null when PEFT does not have the method with these settings.
     virtual Json peft_config(const Layout& layout, const Json& settings) const { return (void)layout, (void)settings, nullptr; }

@@ -52,6 +52,7 @@ RateSearch search_rate(const Seq2Seq& base, const std::function<Attached()>& sta
     trial_settings.select_by = "loss";
     TrainerHooks quiet;
     quiet.teacher = hooks.teacher;
+    quiet.contrast = hooks.contrast;
 
     const std::string question = question_of(start(), train, valid, trial_settings, seed);
     std::vector<RateTrial> known;

@@ -71,6 +71,9 @@ Trainer::Trainer(const Seq2Seq& base, Attached& attached, const std::vector<Toke
       checkpoint_(std::move(checkpoint)),
       hooks_(std::move(hooks)),
       batches_(train, settings.batch_tokens, seed, std::move(sampler)) {
+    if (settings_.contrast > 0 && (!hooks_.contrast || hooks_.contrast->wrong.size() != train_.size()))
+        throw Error(ErrorKind::config, "contrast", "there are no wrong translations to train against", "leave contrast at 0 here");
+    if (settings_.contrast == 0) hooks_.contrast = nullptr;
     if (!checkpoint_.empty()) text_hash_ = text_hash();
     optimiser_ = make_optimiser(attached_, settings_);
     if (settings_.average_decay > 0)
@@ -84,7 +87,7 @@ std::string Trainer::identity() const {
     return sha256(text);
 }
 
-// Of the ids of the training text, in their order.
+// Of the ids of the training text, in their order, and of the wrong translations.
 std::string Trainer::text_hash() const {
     std::string bytes;
     for (const TokenPair& pair : train_)
@@ -92,6 +95,12 @@ std::string Trainer::text_hash() const {
             bytes += std::to_string(side->size());
             bytes.append(reinterpret_cast<const char*>(side->data()), side->size() * sizeof(std::int32_t));
         }
+    if (hooks_.contrast)
+        for (const auto& candidates : hooks_.contrast->wrong)
+            for (const Tokens& ids : candidates) {
+                bytes += std::to_string(ids.size());
+                bytes.append(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(std::int64_t));
+            }
     return sha256(bytes);
 }
 
@@ -156,6 +165,7 @@ bool Trainer::resume() {
     if (state.contains("best_loss")) best_loss_ = state["best_loss"].get<double>();
     if (state.contains("best_bleu")) best_bleu_ = state["best_bleu"].get<double>();
     batches_.seek(state["position"].get<std::int64_t>());
+    attached_.refresh(base_);
     return true;
 }
 
@@ -170,6 +180,7 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
     }
     for (const BatchPlan& plan : plans)
         for (const auto index : plan) sums.labels += static_cast<std::int64_t>(train_[index].labels.size());
+    const ContrastTotals totals = hooks_.contrast ? ContrastTotals::of(*hooks_.contrast, plans) : ContrastTotals();
     const Smoothing smoothing = settings_.smoothing_convention == "fairseq" ? Smoothing::fairseq : Smoothing::torch;
     std::uint64_t part = 0;
     for (const BatchPlan& plan : plans) {
@@ -188,9 +199,17 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
         const Distillation teaching = taught(batch, update);
         const LossSums loss = vocabulary_loss(states, base_.output_weight(forward), base_.logits_bias(), batch.labels,
                                               settings_.label_smoothing, smoothing, teaching.share > 0 ? &teaching : nullptr);
-        double scale = 1.0 / static_cast<double>(sums.labels);
-        if (base_.compute() == at::kHalf) scale *= loss_scale_;
-        torch::autograd::backward({loss.loss * scale}, {});
+        const double scale = base_.compute() == at::kHalf ? loss_scale_ : 1.0;
+        at::Tensor objective = loss.loss * (scale / static_cast<double>(sums.labels));
+        at::Tensor against;
+        if (hooks_.contrast)
+            against =
+                contrast_loss(base_, forward, *hooks_.contrast, plan, encoded, states, batch.labels, batch.target.rows.lengths, totals);
+        if (against.defined()) {
+            objective = objective + against * scale;
+            sums.contrast += against.item<double>();
+        }
+        torch::autograd::backward({objective}, {});
         sums.loss += loss.loss.item<double>();
         sums.likelihood += loss.log_likelihood;
         sums.tokens += batch.tokens + batch.source.rows.count();
@@ -292,7 +311,9 @@ void Trainer::update() {
         if (settings_.clip_norm > 0 && norm > settings_.clip_norm)
             for (at::Tensor& gradient : gradients) gradient.mul_(settings_.clip_norm / (norm + 1e-6));
         optimiser_->step(rate());
-        attached_.method->after_update(base_.layout(), attached_.settings, attached_.values, update_, settings_.updates);
+        if (attached_.method->after_update(base_.layout(), attached_.settings, base_.weights(), attached_.values, update_,
+                                           settings_.updates))
+            attached_.refresh(base_);
         average();
     }
     last_loss_ = loss;
@@ -300,6 +321,7 @@ void Trainer::update() {
     const double taken = now() - started;
     seconds_ += taken;
     window_.loss += sums.loss;
+    window_.contrast += sums.contrast;
     window_.labels += sums.labels;
     window_.tokens += sums.tokens;
     window_.seconds += taken;
@@ -308,6 +330,7 @@ void Trainer::update() {
     if (hooks_.sink && (window_.updates == kReportEvery || update_ == settings_.updates)) {
         const auto metric = [&](const char* name, double value) { hooks_.sink({Event::Kind::metric, name, update_, 0, value}); };
         metric("train_loss", window_.loss / static_cast<double>(window_.labels));
+        if (hooks_.contrast) metric("contrast_loss", window_.contrast / static_cast<double>(window_.updates));
         metric("learning_rate", rate());
         metric("gradient_norm", window_.norm / static_cast<double>(window_.updates));
         metric("tokens_per_second", static_cast<double>(window_.tokens) / window_.seconds);
@@ -341,6 +364,10 @@ void Trainer::validate() {
     if (hooks_.sink) {
         hooks_.sink({Event::Kind::metric, "valid_loss", update_, 0, loss});
         if (bleu) hooks_.sink({Event::Kind::metric, "valid_bleu", update_, 0, *bleu});
+    }
+    if (update_ < attached_.method->first_choice(attached_.settings, settings_.updates)) {
+        exchange_average();
+        return;
     }
     const bool by_bleu = settings_.select_by == "bleu" && bleu;
     const bool better = by_bleu ? (!best_bleu_ || *bleu > *best_bleu_) : std::isfinite(loss) && (!best_loss_ || loss < *best_loss_);

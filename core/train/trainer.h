@@ -15,6 +15,7 @@
 #include "core/models/seq2seq.h"
 #include "core/nn/vocabulary_loss.h"
 #include "core/peft/attach.h"
+#include "core/train/contrast.h"
 #include "core/train/optimiser.h"
 
 namespace permille {
@@ -44,9 +45,10 @@ struct TrainingResult {
 };
 
 struct TrainerHooks {
-    EventSink sink;  // metrics: train_loss, learning_rate, gradient_norm, tokens_per_second, valid_loss, valid_bleu
+    EventSink sink;  // metrics: train_loss, contrast_loss, learning_rate, gradient_norm, tokens_per_second, valid_loss, valid_bleu
     std::function<std::optional<double>()> bleu;  // of the validation set with the current values; may be empty
     const Seq2Seq* teacher = nullptr;             // to distil from, with the same vocabulary; borrowed
+    const Contrast* contrast = nullptr;           // wrong translations of the training pairs, when the settings ask for them; borrowed
 };
 
 class Trainer {
@@ -67,7 +69,7 @@ public:
 
 private:
     struct UpdateSums {
-        double loss = 0, likelihood = 0;
+        double loss = 0, likelihood = 0, contrast = 0;
         std::int64_t labels = 0, tokens = 0;
     };
     UpdateSums forward_backward(const std::vector<BatchPlan>& batches, std::int64_t update, std::int64_t pieces);
@@ -99,7 +101,7 @@ private:
     std::optional<double> best_loss_, best_bleu_;
     double last_loss_ = 0, seconds_ = 0, loss_scale_ = 65536;
     struct Window {
-        double loss = 0, seconds = 0, norm = 0;
+        double loss = 0, contrast = 0, seconds = 0, norm = 0;
         std::int64_t labels = 0, tokens = 0, updates = 0;
     } window_;
 };

@@ -120,6 +120,26 @@ TEST_CASE("sized methods grow with their knob, each step by the same number or, 
     }
 }
 
+TEST_CASE("pruned weights are counted apart from trained ones", "[contract]") {
+    const Layout small = m2m100(12, 4096), large = m2m100(24, 8192);
+    const Method& dsee = find_method_by_id("dsee", "");
+    const auto check = [&](const Json& settings, std::int64_t at_small, std::int64_t at_large) {
+        INFO(settings.dump());
+        for (const auto& [layout, pruned] : {std::pair(&small, at_small), std::pair(&large, at_large)}) {
+            const Sizes found = sizes(dsee, *layout, dsee.complete(settings)), plain = sizes(dsee, *layout, dsee.complete(Json::object()));
+            CHECK(found.pruned == pruned);
+            CHECK(found.trainable == plain.trainable);
+            CHECK(plain.pruned == 0);
+        }
+    };
+    // Matrices of 4 D^2 at each attention and 2 D F at each feed-forward block; a head has 4 D 64 of them, a neuron 2 D.
+    check({{"prune", 0.25}}, 352321536 / 4, 1107296256 / 4);
+    check({{"heads", 3}}, 36 * 3 * 262144, 72 * 3 * 262144);
+    check({{"neurons", 100}}, 24 * 100 * 2048, 48 * 100 * 2048);
+    check({{"heads", 4}, {"prune", 0.5}}, 37748736 + (352321536 - 37748736) / 2, 75497472 + (1107296256 - 75497472) / 2);
+    check({{"prune", 0.5}, {"prune_by", "update"}}, 72 * 1048576 / 2, 144 * 1048576 / 2);
+}
+
 TEST_CASE("the network of a prefix is trained but not stored", "[contract]") {
     const Layout small = m2m100(12, 4096), large = m2m100(24, 8192);
     const auto check = [](const char* id, const Json& settings, const Layout& layout, std::int64_t trainable, std::int64_t stored) {

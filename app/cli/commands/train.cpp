@@ -86,6 +86,7 @@ int work(Options& options, Console& console) {
             {"trainable", shown_count(report.trainable) + " (" + shown_number(report.percent_base, 3) + " % of the base)"},
             {"updates", shown_count(report.updates) + ", best after " + shown_count(report.best_step)},
             {"validation loss", shown_number(report.best_valid_loss, 4) + " nats per target token"}};
+        if (report.pruned > 0) rows.push_back({"pruned", shown_count(report.pruned) + " weights of the base"});
         if (report.best_valid_bleu) rows.push_back({"validation BLEU", shown_number(*report.best_valid_bleu, 2)});
         rows.push_back(
             {"learning rate",

@@ -52,6 +52,15 @@ TEST_CASE("the loss and its gradients equal the plain definition", "[nn]") {
     REQUIRE_THAT(each.sum(at::kDouble).item<double>(), Catch::Matchers::WithinAbs(got.log_likelihood, 1e-5 * std::abs(got.log_likelihood)));
     REQUIRE_THAT(-defined_loss(exact_hidden, exact_weight, bias, labels, 0, smoothing).item<double>(),
                  Catch::Matchers::WithinAbs(got.log_likelihood, 1e-5 * std::abs(got.log_likelihood)));
+
+    const at::Tensor factors = at::randn({rows}, at::kDouble);  // each row by itself
+    for (const at::Tensor* tensor : {&hidden, &weight, &exact_hidden, &exact_weight}) tensor->mutable_grad() = at::Tensor();
+    torch::autograd::backward({(each * factors.to(at::kFloat)).sum()}, {});
+    at::Tensor logits = at::matmul(exact_hidden, exact_weight.t());
+    if (with_bias) logits = logits + bias;
+    torch::autograd::backward({(at::log_softmax(logits, 1).gather(1, labels.unsqueeze(1)).squeeze(1) * factors).sum()}, {});
+    require_close(hidden.grad(), exact_hidden.grad(), 1e-5, "hidden");
+    require_close(weight.grad(), exact_weight.grad(), 1e-5, "weight");
 }
 
 TEST_CASE("a frozen table gets no gradient, frozen states neither", "[nn]") {

@@ -27,7 +27,8 @@ Attached attach_golden(const Seq2Seq& model, const std::string& name, const Json
 }
 
 // One file for each maker of tests/golden/make.
-const std::vector<std::string> kFiles = {"methods", "methods_adapters", "methods_lowrank", "methods_prompts", "methods_unified"};
+const std::vector<std::string> kFiles = {"methods",         "methods_adapters", "methods_lowrank",
+                                         "methods_prompts", "methods_pruned",   "methods_unified"};
 
 }  // namespace
 
