@@ -65,7 +65,6 @@ TEST_CASE("a pruned base is reported beside what is trained", "[cli]") {
 TEST_CASE("wrong translations to train against are found once", "[cli]") {
     const TemporaryFolder folder;
     const Ran first = train(folder, "first", {"--method", "lora", "--contrast", "2"});
-    CHECK(first.err.find("wrong translations of 3 sentences") != std::string::npos);
     CHECK(std::filesystem::exists(folder / "first/negatives.safetensors"));
     const Json shown = permille({"adapter", "show", (folder / "first").string(), "--json"}).json();
     CHECK(shown.at("training").at("training").at("contrast") == 2);
