@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <numeric>
+#include <iterator>
 #include <string>
 
 #include "core/base/error.h"
@@ -157,6 +157,43 @@ std::vector<const Attachment*> attachments_of(const std::vector<SearchTask>& tas
     return list;
 }
 
+using Places = std::vector<std::size_t>;
+
+// Places of tasks in batches. What fills batches by itself stays by itself, for a mixed batch gains nothing but when it saves others; what
+// is left of all attachments is mixed.
+std::vector<Places> batches_of(const std::vector<SearchTask>& tasks, const std::vector<Tokens>& sources, std::int64_t batch_tokens,
+                               std::int64_t hypotheses) {
+    const auto length = [&](std::size_t task) { return sources[tasks[task].source].size(); };
+    const auto cut = [&](Places places, std::vector<Places>& batches, Places* rest) {
+        std::stable_sort(places.begin(), places.end(), [&](auto a, auto b) { return length(a) > length(b); });
+        for (std::size_t from = 0; from < places.size();) {
+            const auto longest = std::max<std::int64_t>(1, static_cast<std::int64_t>(length(places[from])) * hypotheses);
+            const auto size = static_cast<std::size_t>(std::max<std::int64_t>(1, batch_tokens / longest)), to = from + size;
+            const auto begin = places.begin() + static_cast<std::ptrdiff_t>(from);
+            const auto end = places.begin() + static_cast<std::ptrdiff_t>(std::min(to, places.size()));
+            if (rest && to > places.size()) rest->insert(rest->end(), begin, end);
+            else batches.emplace_back(begin, end);
+            from = to;
+        }
+    };
+    std::vector<Places> batches, mixed;
+    Places rest;
+    const auto attachments = attachments_of(tasks);
+    for (const Attachment* attachment : attachments) {
+        Places own;
+        for (std::size_t i = 0; i < tasks.size(); ++i)
+            if (tasks[i].attachment == attachment) own.push_back(i);
+        cut(std::move(own), batches, &rest);
+    }
+    cut(std::move(rest), mixed, nullptr);
+    for (Places& batch : mixed) {
+        Places& sorted = batches.emplace_back();
+        for (const Attachment* attachment : attachments)
+            std::copy_if(batch.begin(), batch.end(), std::back_inserter(sorted), [&](auto i) { return tasks[i].attachment == attachment; });
+    }
+    return batches;
+}
+
 }  // namespace
 
 std::vector<std::vector<Candidate>> search_in_batches(const Architecture& architecture, const std::vector<SearchTask>& tasks,
@@ -164,27 +201,14 @@ std::vector<std::vector<Candidate>> search_in_batches(const Architecture& archit
                                                       std::int64_t hypotheses, const BatchDone& done, const SearchBatch& search) {
     const c10::InferenceMode guard;
     const LogitsProcessors processors(settings.rules, architecture.eos_id, architecture.vocab_size, settings.forced_first.has_value());
-    const std::vector<const Attachment*> attachments = attachments_of(tasks);
-    std::vector<std::size_t> order(tasks.size()), group(tasks.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    for (std::size_t i = 0; i < tasks.size(); ++i)
-        group[i] = static_cast<std::size_t>(std::find(attachments.begin(), attachments.end(), tasks[i].attachment) - attachments.begin());
-    const auto length = [&](std::size_t task) { return sources[tasks[task].source].size(); };
-    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return length(a) > length(b); });
     std::vector<std::vector<Candidate>> results(tasks.size());
-    for (std::size_t from = 0; from < order.size();) {
-        const auto longest = static_cast<std::int64_t>(length(order[from]));
-        const auto size =
-            static_cast<std::size_t>(std::max<std::int64_t>(1, settings.batch_tokens / std::max<std::int64_t>(1, longest * hypotheses)));
-        const std::size_t to = std::min(order.size(), from + size);
-        const auto begin = order.begin() + static_cast<std::ptrdiff_t>(from), end = order.begin() + static_cast<std::ptrdiff_t>(to);
-        std::stable_sort(begin, end, [&](auto a, auto b) { return group[a] < group[b]; });
+    std::int64_t finished = 0;
+    for (const Places& places : batches_of(tasks, sources, settings.batch_tokens, hypotheses)) {
         std::vector<SearchTask> batch;
-        for (auto task = begin; task != end; ++task) batch.push_back(tasks[*task]);
+        for (const auto place : places) batch.push_back(tasks[place]);
         auto found = search(batch, processors);
-        for (std::size_t i = from; i < to; ++i) results[order[i]] = std::move(found[i - from]);
-        if (done) done(static_cast<std::int64_t>(to));
-        from = to;
+        for (std::size_t i = 0; i < places.size(); ++i) results[places[i]] = std::move(found[i]);
+        if (done) done(finished += static_cast<std::int64_t>(places.size()));
     }
     return results;
 }

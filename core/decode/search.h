@@ -77,7 +77,7 @@ using SearchBatch =
     std::function<std::vector<std::vector<Candidate>>(const std::vector<SearchTask>& batch, const LogitsProcessors& processors)>;
 
 // Tasks by the length of their source, longest first, in batches of at most batch_tokens padded source tokens x hypotheses (one task at
-// least); within a batch by attachment.
+// least). Of the tasks of one attachment those that fill batches come first; what is left of all attachments shares the others.
 std::vector<std::vector<Candidate>> search_in_batches(const Architecture& architecture, const std::vector<SearchTask>& tasks,
                                                       const std::vector<Tokens>& sources, const SearchSettings& settings,
                                                       std::int64_t hypotheses, const BatchDone& done, const SearchBatch& search);

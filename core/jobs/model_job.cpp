@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -224,6 +225,34 @@ std::vector<Translation> translate_lines(const OpenModel& model, const std::vect
     return translations;
 }
 
+namespace {
+
+// Batches of pairs by place. As in searches, only what is left when every adapter has had its full batches is mixed.
+std::vector<BatchPlan> plan_tasks(const std::vector<TokenPair>& pairs, const std::vector<AdapterTask>& tasks, std::int64_t batch_tokens) {
+    std::map<std::size_t, BatchPlan> places;  // by adapter
+    for (std::size_t i = 0; i < tasks.size(); ++i) places[tasks[i].adapter].push_back(static_cast<std::uint32_t>(i));
+    std::vector<BatchPlan> plans;
+    BatchPlan rest;
+    // Adds the batches of some places; the last, which is not full as a rule, to `unfilled`.
+    const auto plan = [&](const BatchPlan& chosen, BatchPlan* unfilled) {
+        std::vector<TokenPair> own;
+        for (const auto place : chosen) own.push_back(pairs[place]);
+        const auto batches = plan_batches_by_length(own, batch_tokens);
+        for (const BatchPlan& batch : batches) {
+            BatchPlan& target = unfilled && &batch == &batches.back() ? *unfilled : plans.emplace_back();
+            for (const auto index : batch) target.push_back(chosen[index]);
+        }
+    };
+    for (const auto& [adapter, chosen] : places) plan(chosen, &rest);
+    const std::size_t full = plans.size();
+    plan(rest, nullptr);
+    for (std::size_t i = full; i < plans.size(); ++i)
+        std::stable_sort(plans[i].begin(), plans[i].end(), [&](auto a, auto b) { return tasks[a].adapter < tasks[b].adapter; });
+    return plans;
+}
+
+}  // namespace
+
 struct ModelSession::State {
     OpenModel model;
     std::vector<std::optional<Attached>> adapters;
@@ -285,8 +314,7 @@ std::vector<ScoredPair> ModelSession::score(const std::vector<std::pair<std::str
     std::vector<ScoredPair> scores(tasks.size());
     const Seq2Seq& network = *state_->model.base->network;
     const c10::InferenceMode guard;
-    for (BatchPlan& plan : plan_batches_by_length(wanted, batch_tokens)) {
-        std::stable_sort(plan.begin(), plan.end(), [&](auto a, auto b) { return tasks[a].adapter < tasks[b].adapter; });
+    for (const BatchPlan& plan : plan_tasks(wanted, tasks, batch_tokens)) {
         std::vector<SearchTask> together;
         for (const auto index : plan) together.push_back(searched[index]);
         const Forward forward = network.inference(shares_of(together));

@@ -107,3 +107,30 @@ TEST_CASE("a batch has the attachments of its tasks, own copies of the base last
     REQUIRE(seen[2].attachment == full.attachment.get());
     for (const Share& share : seen) REQUIRE(share.sentences == (share.attachment ? 1 : 2));
 }
+
+TEST_CASE("what fills batches with one adapter is not mixed, what is left is", "[decode]") {
+    const auto model = tiny_model(families()[0]);
+    const Attached lora = attach(*model, "lora", {{"rank", 2}}, 4), bitfit = attach(*model, "bitfit", {}, 5);
+    const std::vector<Tokens> sources(13, Tokens{5, 6, 7, 2});
+    std::vector<SearchTask> tasks;
+    for (std::size_t i = 0; i < 11; ++i) tasks.push_back({i, i % 2 ? lora.attachment.get() : bitfit.attachment.get()});
+    tasks.push_back({11, nullptr});
+    tasks.push_back({12, nullptr});
+    SearchSettings settings;
+    settings.batch_tokens = 32;  // four sentences with two hypotheses
+    std::vector<std::size_t> attachments, sizes;
+    std::vector<std::int64_t> told;
+    const auto look = [&](const std::vector<SearchTask>& batch, const auto&) {
+        sizes.push_back(batch.size());
+        attachments.push_back(shares_of(batch).size());
+        Lists found(batch.size());
+        for (std::size_t i = 0; i < batch.size(); ++i) found[i].push_back({{static_cast<std::int64_t>(batch[i].source)}, 0, 0});
+        return found;
+    };
+    const Lists found = search_in_batches(
+        model->architecture(), tasks, sources, settings, 2, [&](auto n) { told.push_back(n); }, look);
+    REQUIRE(sizes == std::vector<std::size_t>{4, 4, 4, 1});
+    REQUIRE(attachments == std::vector<std::size_t>{1, 1, 3, 1});
+    REQUIRE(told == std::vector<std::int64_t>{4, 8, 12, 13});
+    for (std::size_t i = 0; i < tasks.size(); ++i) REQUIRE(found[i].at(0).ids == Tokens{static_cast<std::int64_t>(i)});
+}
