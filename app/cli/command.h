@@ -31,6 +31,7 @@ Action make_doctor(CLI::App& verb);
 Action make_info(CLI::App& verb);
 Action make_merge(CLI::App& verb);
 Action make_methods(CLI::App& verb);
+Action make_moefy(CLI::App& verb);
 Action make_plot(CLI::App& verb);
 Action make_pretrain(CLI::App& verb);
 Action make_results(CLI::App& verb);

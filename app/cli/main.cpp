@@ -38,6 +38,7 @@ constexpr Command kCommands[] = {
     {"results", "the runs of a database with their scores, as a table", make_results},
     {"plot", "the chart of score against trainable percentage, as a file", make_plot},
     {"merge", "an adapter worked into its base: a plain model folder", make_merge},
+    {"moefy", "feed-forward blocks as mixtures of experts, compared with the dense model", make_moefy},
     {"adapter", "look into adapter folders", make_adapter},
     {"doctor", "what this machine offers, and what is missing", make_doctor},
 };

@@ -67,6 +67,26 @@ void add_database_option(CLI::App& verb, std::filesystem::path& file) {
     file = Store::default_file();
 }
 
+std::filesystem::path find_texts(const std::string& name, const std::string& option, const std::filesystem::path& database,
+                                 std::string& source, std::string& target) {
+    std::error_code ignored;
+    if (std::filesystem::exists(name, ignored)) return name;
+    std::vector<std::string> names;
+    if (std::filesystem::exists(database, ignored)) {
+        const Store store(database, Store::Open::read_only);
+        if (const auto corpus = store.corpus(name)) {
+            if (source.empty()) source = corpus->source_language;
+            if (target.empty()) target = corpus->target_language;
+            return corpus->path;
+        }
+        for (const auto& corpus : store.corpora()) names.push_back(corpus.name);
+    }
+    const std::string near = nearest(name, names);
+    throw Error(ErrorKind::file, option, "'" + name + "' is neither a file nor a corpus in " + database.string(),
+                near.empty() ? (names.empty() ? "import one with permille data import" : "corpora there: " + list_some(names))
+                             : "did you mean '" + near + "'?");
+}
+
 Json parse_assignments(const std::vector<std::string>& assignments, const std::string& option) {
     Json object = Json::object();
     for (const auto& text : assignments) {

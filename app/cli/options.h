@@ -24,6 +24,10 @@ void add_device_options(CLI::App& verb, Json& given);
 // --db FILE; the default file when it is not given.
 void add_database_option(CLI::App& verb, std::filesystem::path& file);
 
+// A file or folder as it is, otherwise the folder of the corpus of that name; its languages fill in those that are still empty.
+std::filesystem::path find_texts(const std::string& name, const std::string& option, const std::filesystem::path& database,
+                                 std::string& source, std::string& target);
+
 // "name=value" texts as an object; throws Error(usage) for text without "=". Values stay text: the field lists turn them into numbers.
 Json parse_assignments(const std::vector<std::string>& assignments, const std::string& option);
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/files.h"
+#include "core/base/whole_folder.h"
 #include "core/jobs/model_job.h"
 #include "core/models/base_model.h"
 #include "core/peft/adapter_file.h"
@@ -42,42 +42,37 @@ Json MergeReport::to_json() const {
 MergeReport merge_adapter(const std::string& model, const fs::path& adapter, const fs::path& output, const std::string& dtype,
                           const EventSink& sink, const std::stop_token& stop) {
     const at::ScalarType stored = stored_type(dtype);
-    fs::path place = output.lexically_normal();
-    if (!place.has_filename()) place = place.parent_path();
-    std::error_code ignored;
-    if (place.empty() || fs::exists(fs::symlink_status(place, ignored)))
-        throw Error(ErrorKind::file, output.string(), "exists already", "name a folder that does not exist yet");
+    const fs::path place = free_place(output);
     const auto base = load_base(find_model(model, sink, stop), at::kCPU, at::kFloat);
     const Seq2Seq& network = *base->network;
     const Attached attached = load_adapter(adapter, *base);
-    const std::vector<at::Tensor> weights = merged_weights(attached, network);
+    const auto [architecture, layout, weights] = merge(attached, network);
 
-    MergeReport report{place.string(), attached.method->info().id, dtype, network.layout().parameter_count(), 0};
+    MergeReport report{place.string(), attached.method->info().id, dtype, layout.parameter_count(), 0};
     for (std::size_t i = 0; i < weights.size(); ++i) {
-        if (!at::equal(weights[i], network.weights()[i])) ++report.changed_tensors;
+        const std::string& name = layout.parameters[i].name;
+        const int before = network.layout().parameter(name);
+        if (before < 0 || !at::equal(weights[i], network.weights()[static_cast<std::size_t>(before)])) ++report.changed_tensors;
         if (!at::isfinite(weights[i].to(stored)).all().item<bool>())
-            throw Error(ErrorKind::unsupported, network.layout().parameters[i].name, "has values that " + dtype + " cannot hold",
-                        "give --dtype float32 or bfloat16");
+            throw Error(ErrorKind::unsupported, name, "has values that " + dtype + " cannot hold", "give --dtype float32 or bfloat16");
     }
     at::Tensor bias = network.logits_bias();
     if (!bias.defined() && network.architecture().logits_bias) bias = at::zeros({network.architecture().vocab_size});
     Json config = base->config;
     config.erase("torch_dtype");  // the older name of what save_model writes
+    // Which tables are one, as it is now.
+    const Json fresh = find_family(config, base->folder.string()).config(architecture);
+    for (const char* name : {"tie_word_embeddings", "share_encoder_decoder_embeddings", "vocab_size", "decoder_vocab_size"})
+        if (fresh.contains(name) && (config.contains(name) || layout.parameters.size() != network.layout().parameters.size()))
+            config[name] = fresh[name];
+    if (layout.parameters.size() != network.layout().parameters.size())
+        log_to(sink, "the embedding tables of encoder, decoder and projection are no longer one: " + place.string() +
+                         " opens here and in transformers 5 or newer");
 
-    fs::path part = place;
-    part += ".part";
-    try {
-        fs::remove_all(part);
-        save_model(part, config, network.layout(), weights, stored, bias);
+    make_whole_folder(place, [&](const fs::path& part) {
+        save_model(part, config, layout, weights, stored, bias);
         copy_descriptions(base->folder, part);
-        fs::rename(part, place);
-    } catch (const fs::filesystem_error& error) {
-        fs::remove_all(part, ignored);
-        throw Error(ErrorKind::file, error.path1().string(), error.code().message(), "see that the disk has room and may be written to");
-    } catch (...) {
-        fs::remove_all(part, ignored);
-        throw;
-    }
+    });
     return report;
 }
 

@@ -139,9 +139,6 @@ Json TrainReport::to_json() const {
     return json;
 }
 
-namespace {
-
-// A corpus folder's split, or the rows of a TSV file.
 std::vector<Row> read_rows(const fs::path& texts, Split split, const std::string& source, const std::string& target, std::int64_t limit) {
     if (fs::is_directory(texts)) return Corpus::load(texts, false).rows(split, source, target, limit);
     std::istringstream lines(read_text(texts));
@@ -163,8 +160,6 @@ std::vector<Row> read_rows(const fs::path& texts, Split split, const std::string
         throw Error(ErrorKind::file, texts.string(), "holds no sentence pairs", "give a file with lines of source, tab, target");
     return rows;
 }
-
-}  // namespace
 
 TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, std::stop_token stop) {
     if (fs::exists(request.output / "permille.json") && !request.resume)

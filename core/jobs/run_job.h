@@ -10,6 +10,7 @@
 
 #include "core/data/batches.h"
 #include "core/data/clean.h"
+#include "core/data/split.h"
 #include "core/jobs/session.h"
 #include "core/peft/attach.h"
 #include "core/train/trainer.h"
@@ -19,6 +20,10 @@ namespace permille {
 // Rows as token pairs; texts longer than the model reads are cut, its special tokens kept.
 std::vector<TokenPair> tokenise(const Tokenizer& tokenizer, const std::vector<Row>& rows, const std::string& source,
                                 const std::string& target);
+
+// The first `limit` rows (0: all) of a corpus folder's split, or of a TSV file. Throws Error(file) naming a line without a tab or a side.
+std::vector<Row> read_rows(const std::filesystem::path& texts, Split split, const std::string& source, const std::string& target,
+                           std::int64_t limit);
 
 struct TunedMethod {
     Json settings;             // complete, size knob solved

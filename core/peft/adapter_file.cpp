@@ -6,6 +6,7 @@
 #include "core/base/files.h"
 #include "core/models/torch_file.h"
 #include "core/peft/adapterhub.h"
+#include "core/peft/moefication.h"
 
 namespace permille {
 namespace fs = std::filesystem;
@@ -153,7 +154,7 @@ Attached load_adapter(const fs::path& folder, const BaseModel& base, const Event
     const Json own = read_own(folder);
     const std::string where = (folder / "permille.json").string();
     const Method& method =
-        find_method_by_id(own["method"].is_string() ? own["method"].get<std::string>() : own["method"].dump(), where + "/method");
+        find_stored_method(own["method"].is_string() ? own["method"].get<std::string>() : own["method"].dump(), where + "/method");
     const std::string expected = own["base"]["fingerprint"].get<std::string>();
     if (expected != base.fingerprint)
         throw Error(ErrorKind::config, folder.string(),

@@ -7,7 +7,6 @@
 #include "core/base/error.h"
 #include "core/jobs/catalog.h"
 #include "core/jobs/train_job.h"
-#include "core/store/store.h"
 
 namespace permille::cli {
 
@@ -21,26 +20,6 @@ struct Options {
     bool resume = false, at_most = false;
     Json training = Json::object(), device = Json::object();
 };
-
-// A file or folder as it is, otherwise the folder of the corpus of that name; its languages fill in those that were not given.
-std::filesystem::path find_texts(const std::string& name, const std::string& option, Options& options) {
-    std::error_code ignored;
-    if (std::filesystem::exists(name, ignored)) return name;
-    std::vector<std::string> names;
-    if (std::filesystem::exists(options.database, ignored)) {
-        const Store store(options.database, Store::Open::read_only);
-        if (const auto corpus = store.corpus(name)) {
-            if (options.source.empty()) options.source = corpus->source_language;
-            if (options.target.empty()) options.target = corpus->target_language;
-            return corpus->path;
-        }
-        for (const auto& corpus : store.corpora()) names.push_back(corpus.name);
-    }
-    const std::string near = nearest(name, names);
-    throw Error(ErrorKind::file, option, "'" + name + "' is neither a file nor a corpus in " + options.database.string(),
-                near.empty() ? (names.empty() ? "import one with permille data import" : "corpora there: " + list_some(names))
-                             : "did you mean '" + near + "'?");
-}
 
 int work(Options& options, Console& console) {
     TrainRequest request;
@@ -56,9 +35,9 @@ int work(Options& options, Console& console) {
         request.budget = budgets.front();
         request.budget->at_most = request.budget->at_most || options.at_most;
     }
-    request.train_texts = find_texts(options.train, "--train", options);
+    request.train_texts = find_texts(options.train, "--train", options.database, options.source, options.target);
     if (!options.valid.empty()) {
-        request.valid_texts = find_texts(options.valid, "--valid", options);
+        request.valid_texts = find_texts(options.valid, "--valid", options.database, options.source, options.target);
     } else if (std::filesystem::is_directory(request.train_texts)) {
         request.valid_texts = request.train_texts;  // a corpus has its own validation split
     } else {
