@@ -29,6 +29,7 @@ Action make_data(CLI::App& verb);
 Action make_detokenize(CLI::App& verb);
 Action make_doctor(CLI::App& verb);
 Action make_info(CLI::App& verb);
+Action make_inherit(CLI::App& verb);
 Action make_merge(CLI::App& verb);
 Action make_methods(CLI::App& verb);
 Action make_moefy(CLI::App& verb);

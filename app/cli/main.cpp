@@ -32,6 +32,7 @@ constexpr Command kCommands[] = {
     {"budget", "from a share of the base's parameters to a method's size", make_budget},
     {"data", "import, clean, split and describe parallel text", make_data},
     {"pretrain", "train a small multilingual base from scratch", make_pretrain},
+    {"inherit", "a model that starts from another: layers, pieces and languages", make_inherit},
     {"train", "tune a base once: one method, one size, one pair", make_train},
     {"run", "run a study: bases x pairs x methods x budgets x data sizes x seeds", make_run},
     {"status", "what the studies of a database are doing", make_status},

@@ -2,9 +2,9 @@
 
 #include <cstdint>
 #include <cstring>
-#include <functional>
 
 #include "core/base/error.h"
+#include "core/text/wire_message.h"
 
 namespace permille {
 
@@ -17,47 +17,6 @@ constexpr std::size_t kMostReplacement = 1000;  // bytes; the longest of Unicode
 [[noreturn]] void damaged(const std::string& where) {
     throw Error(ErrorKind::file, where, "is not a sentencepiece model, or is damaged", "copy or download the file again");
 }
-
-// The fields of a message of the protocol buffer format. What the library might read in another way than we do is refused.
-class Message {
-public:
-    Message(std::string_view bytes, const std::string& where) : bytes_(bytes), where_(where) {}
-
-    // Calls `use` with every field that has a length.
-    void each(const std::function<void(std::uint32_t field, std::string_view content)>& use) {
-        while (!bytes_.empty()) {
-            const std::uint64_t tag = varint();
-            if (tag >> 3 == 0 || tag > 0xffffffff) damaged(where_);
-            switch (tag & 7) {
-                case 0: varint(); break;
-                case 1: take(8); break;
-                case 2: use(static_cast<std::uint32_t>(tag >> 3), take(varint())); break;
-                case 5: take(4); break;
-                default: damaged(where_);
-            }
-        }
-    }
-
-private:
-    std::string_view take(std::uint64_t count) {
-        if (count > bytes_.size()) damaged(where_);
-        const std::string_view taken = bytes_.substr(0, count);
-        bytes_.remove_prefix(count);
-        return taken;
-    }
-    std::uint64_t varint() {
-        std::uint64_t value = 0;
-        for (unsigned shift = 0; shift < 64; shift += 7) {
-            const auto byte = static_cast<unsigned char>(take(1)[0]);
-            value |= static_cast<std::uint64_t>(byte & 127) << shift;
-            if (byte < 128) return value;
-        }
-        damaged(where_);
-    }
-
-    std::string_view bytes_;
-    const std::string& where_;
-};
 
 std::uint32_t word(std::string_view bytes, std::size_t index) {
     std::uint32_t value = 0;
@@ -89,10 +48,10 @@ bool is_sound(std::string_view map) {
 }  // namespace
 
 void require_sound_character_maps(std::string_view sentencepiece_model, const std::string& where) {
-    Message(sentencepiece_model, where).each([&](std::uint32_t field, std::string_view content) {
-        if (field != kNormalizer && field != kDenormalizer) return;
-        Message(content, where).each([&](std::uint32_t inner, std::string_view map) {
-            if (inner == kCharacterMap && !map.empty() && !is_sound(map)) damaged(where);
+    WireMessage(sentencepiece_model, where).each([&](const WireMessage::Field& field) {
+        if (!field.has_length || (field.number != kNormalizer && field.number != kDenormalizer)) return;
+        WireMessage(field.content, where).each([&](const WireMessage::Field& inner) {
+            if (inner.has_length && inner.number == kCharacterMap && !inner.content.empty() && !is_sound(inner.content)) damaged(where);
         });
     });
 }

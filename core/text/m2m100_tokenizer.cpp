@@ -20,8 +20,6 @@ constexpr const char* kVocabulary = "vocab.json";
 // In tokenizer_config.json of our own bases: the languages that the model was trained on. transformers ignores it.
 constexpr const char* kTrainedLanguages = "permille_languages";
 
-std::string language_token(const std::string& code) { return "__" + code + "__"; }
-
 // transformers knows two lists; tokenizer_config.json says which by "language_codes".
 const std::vector<std::string>& codes_of(const TokenizerFiles& files) {
     static const std::vector<std::string> wmt21{"en", "ha", "is", "ja", "cs", "ru", "zh", "de"};
@@ -47,8 +45,8 @@ public:
                 if (code.is_string()) offered.push_back(code.get<std::string>());
         for (const auto& code : codes_of(files)) {
             const ModelLanguage language{code, next++};
-            language_of_token_.emplace(language_token(code), language.id);
-            token_of_language_.emplace(language.id, language_token(code));
+            language_of_token_.emplace(m2m100_language_token(code), language.id);
+            token_of_language_.emplace(language.id, m2m100_language_token(code));
             if (offered.empty() || std::find(offered.begin(), offered.end(), code) != offered.end()) languages_.push_back(language);
         }
         size_ = std::max(size_, next);
@@ -63,6 +61,14 @@ public:
         ids_.decoder_start = files.decoder_start(ids_.eos);
         max_length_ = files.max_length();
         note_added_tokens(files, count);
+        // Languages beyond the list, which a base was given later, are among the extra tokens.
+        for (const auto& code : offered) {
+            const std::int64_t id = added_.id(m2m100_language_token(code));
+            if (id < 0 || language_of_token_.contains(m2m100_language_token(code))) continue;
+            language_of_token_.emplace(m2m100_language_token(code), id);
+            token_of_language_.emplace(id, m2m100_language_token(code));
+            languages_.push_back({code, id});
+        }
         for (std::int64_t i = 0; i < pieces_.size(); ++i) id_of_piece_.push_back(id_of_token(pieces_.piece(i)));
     }
 
@@ -155,13 +161,33 @@ const std::vector<std::string>& m2m100_languages() {
     return codes;
 }
 
+std::string m2m100_language_token(const std::string& code) { return "__" + code + "__"; }
+
+Json m2m100_tokenizer_config(const std::vector<std::string>& languages, std::int64_t max_length) {
+    const auto& list = m2m100_languages();
+    Json extra = Json::array();
+    for (const auto& code : list) extra.push_back(m2m100_language_token(code));
+    for (const auto& code : languages)
+        if (std::find(list.begin(), list.end(), code) == list.end()) extra.push_back(m2m100_language_token(code));
+    return {{"tokenizer_class", "M2M100Tokenizer"},
+            {"language_codes", "m2m100"},
+            {"bos_token", "<s>"},
+            {"eos_token", "</s>"},
+            {"sep_token", "</s>"},
+            {"pad_token", "<pad>"},
+            {"unk_token", "<unk>"},
+            {"model_max_length", max_length},
+            {"additional_special_tokens", extra},
+            {kTrainedLanguages, languages}};
+}
+
 std::unique_ptr<Tokenizer> load_m2m100_tokenizer(const TokenizerFiles& files) { return std::make_unique<M2m100Tokenizer>(files); }
 
 SavedVocabulary save_m2m100_tokenizer(const fs::path& folder, const fs::path& sentencepiece_model,
                                       const std::vector<std::string>& languages, std::int64_t max_length) {
     std::vector<ModelLanguage> known;
     for (const auto& code : m2m100_languages()) known.push_back({code, 0});
-    Json trained = Json::array();
+    std::vector<std::string> trained;
     for (const auto& known_language : known)  // in the order of the list
         if (std::any_of(languages.begin(), languages.end(),
                         [&](const auto& code) { return find_language(known, code).code == known_language.code; }))
@@ -173,18 +199,6 @@ SavedVocabulary save_m2m100_tokenizer(const fs::path& folder, const fs::path& se
     for (std::int64_t i = 0; i < pieces.size(); ++i)
         if (i != pieces.unk_id() && !pieces.is_control(i) && !vocabulary.contains(pieces.piece(i))) vocabulary[pieces.piece(i)] = next++;
 
-    Json extra = Json::array();
-    for (const auto& code : m2m100_languages()) extra.push_back(language_token(code));
-    const Json settings = {{"tokenizer_class", "M2M100Tokenizer"},
-                           {"language_codes", "m2m100"},
-                           {"bos_token", "<s>"},
-                           {"eos_token", "</s>"},
-                           {"sep_token", "</s>"},
-                           {"pad_token", "<pad>"},
-                           {"unk_token", "<unk>"},
-                           {"model_max_length", max_length},
-                           {"additional_special_tokens", extra},
-                           {kTrainedLanguages, trained}};
     SavedVocabulary saved;
     saved.size = next + static_cast<std::int64_t>(m2m100_languages().size());
     saved.rows = (saved.size + 7) / 8 * 8;
@@ -192,7 +206,7 @@ SavedVocabulary save_m2m100_tokenizer(const fs::path& folder, const fs::path& se
     make_folder(folder);
     write_text(folder / kPieces, read_text(sentencepiece_model));
     write_text(folder / kVocabulary, vocabulary.dump() + "\n");
-    write_json(folder / "tokenizer_config.json", settings);
+    write_json(folder / "tokenizer_config.json", m2m100_tokenizer_config(trained, max_length));
     return saved;
 }
 

@@ -28,5 +28,10 @@ SavedVocabulary save_m2m100_tokenizer(const std::filesystem::path& folder, const
 
 // The 100 codes in their order.
 const std::vector<std::string>& m2m100_languages();
+// "__it__"
+std::string m2m100_language_token(const std::string& code);
+// tokenizer_config.json of a tokenizer that offers `languages`; those that are not among the 100 get the ids after them, in this order.
+// transformers knows such a language by its token, not by its code.
+Json m2m100_tokenizer_config(const std::vector<std::string>& languages, std::int64_t max_length);
 
 }  // namespace permille
