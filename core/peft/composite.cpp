@@ -81,7 +81,7 @@ public:
         std::map<std::string, std::string> names;
         for (const Method* part : parts_) {
             const double rate = one_rate_ ? 1 : part->info().default_learning_rate / info_.default_learning_rate;
-            for (TensorSpec spec : part->tensors(layout, of(*part, settings))) {
+            for (TensorSpec spec : tensors_of(*part, layout, settings)) {
                 if (spec.base >= 0 && !replaced.emplace(spec.base, part->info().id).second)
                     throw Error(ErrorKind::config, info_.id,
                                 replaced[spec.base] + " and " + part->info().id + " both train " +
@@ -177,6 +177,14 @@ private:
     }
     static std::vector<at::Tensor> slice(const std::vector<at::Tensor>& values, std::size_t first, std::size_t count) {
         return {values.begin() + static_cast<std::ptrdiff_t>(first), values.begin() + static_cast<std::ptrdiff_t>(first + count)};
+    }
+    // Of one part, whose errors name the combination too.
+    std::vector<TensorSpec> tensors_of(const Method& part, const Layout& layout, const Json& settings) const {
+        try {
+            return part.tensors(layout, of(part, settings));
+        } catch (const Error& error) {
+            throw Error(error.kind(), info_.id + "/" + error.where(), error.found(), error.fix());
+        }
     }
     // Each part with its settings and values.
     template <class Visit>
