@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -16,9 +18,23 @@ Json RateSearch::to_json() const {
     return list;
 }
 
+namespace {
+
+// With two significant digits, so that people can type the rate that was chosen.
+double rounded(double rate) {
+    char text[16];
+    std::snprintf(text, sizeof text, "%.1e", rate);
+    return std::strtod(text, nullptr);
+}
+
+}  // namespace
+
 std::vector<double> rates_around(double middle, std::int64_t count) {
     std::vector<double> rates;
-    for (std::int64_t i = 0; i < count; ++i) rates.push_back(middle * std::pow(10.0, 0.5 * static_cast<double>(i - (count - 1) / 2)));
+    for (std::int64_t i = 0; i < count; ++i) {
+        const auto steps = i - (count - 1) / 2;
+        rates.push_back(steps == 0 ? middle : rounded(middle * std::pow(10.0, 0.5 * static_cast<double>(steps))));
+    }
     return rates;
 }
 
@@ -87,7 +103,7 @@ RateSearch search_rate(const Seq2Seq& base, const std::function<Attached()>& sta
         }
         search.trials.push_back(trial);
         log_to(hooks.sink, "learning rate " + Json(rate).dump() + ": " +
-                               (trial.valid_loss ? "validation loss " + Json(*trial.valid_loss).dump() : std::string("diverged")));
+                               (trial.valid_loss ? "validation loss " + std::to_string(*trial.valid_loss) : std::string("diverged")));
         if (!record.empty()) write_json(record, {{"question", question}, {"trials", search.to_json()}});
     }
     const RateTrial* best = nullptr;

@@ -20,7 +20,7 @@ struct RateSearch {
     Json to_json() const;  // an array of {learning_rate, valid_loss}
 };
 
-// `count` rates half a decade (a factor of sqrt 10) apart, `middle` among them.
+// `count` rates half a decade (a factor of sqrt 10) apart, `middle` among them, the others rounded to two digits.
 std::vector<double> rates_around(double middle, std::int64_t count);
 
 // Trains settings.tune_lr_updates updates at each of settings.tune_lr rates around `middle`, each time from the same start with the same
