@@ -21,7 +21,7 @@ constexpr const char* kNone = "none";  // the base alone
 void Adapters::add_options(CLI::App& verb, const std::string& line) {
     verb.add_option("--adapter,-a", given_,
                     "an adapter folder made for this model, or none for the model alone; given several times, each " + line +
-                        " is done with every one of them, in one batch over the same model")
+                        " is done with every one of them, in shared batches")
         ->type_name("[NAME=]DIR")
         ->allow_extra_args(false);
     verb.add_option("--adapter-of", file_,

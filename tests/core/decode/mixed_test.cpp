@@ -134,3 +134,28 @@ TEST_CASE("what fills batches with one adapter is not mixed, what is left is", "
     REQUIRE(told == std::vector<std::int64_t>{4, 8, 12, 13});
     for (std::size_t i = 0; i < tasks.size(); ++i) REQUIRE(found[i].at(0).ids == Tokens{static_cast<std::int64_t>(i)});
 }
+
+TEST_CASE("half precision mixes as well", "[decode]") {
+    const auto base = load_base(golden("m2m100"), at::kCPU, at::kBFloat16);
+    const Seq2Seq& model = *base->network;
+    std::vector<Attached> attached;
+    for (const char* id : {"lora", "ia3", "pfeiffer", "prefix", "prompt", "bitfit", "layernorm"})
+        attached.push_back(attach(model, id, std::string(id) == "prompt" ? Json{{"prompt_length", 4}} : Json::object(), 3));
+    const auto pairs = random_pairs(attached.size() + 1, model.architecture().vocab_size, 5);
+    std::vector<Share> shares = {{nullptr, 1}};
+    for (const Attached& one : attached) shares.push_back({one.attachment.get(), 1});
+    const at::NoGradGuard guard;
+    const at::Tensor mixed = logits_of(model, model.inference(shares), batch_of(model, pairs));
+    std::vector<at::Tensor> alone;
+    for (std::size_t i = 0; i < pairs.size(); ++i)
+        alone.push_back(logits_of(model, model.inference(shares[i].attachment), batch_of(model, {pairs[i]})));
+    require_close(mixed, at::cat(alone), 0.05);
+    SearchSettings settings;
+    settings.max_length = 8;
+    std::vector<SearchTask> tasks;
+    for (const Share& share : shares) tasks.push_back({0, share.attachment});
+    for (const auto& found : beam_search(model, tasks, {{4, 9, 11, 2}}, settings)) {
+        REQUIRE_FALSE(found.empty());
+        REQUIRE(std::isfinite(found[0].score));
+    }
+}
