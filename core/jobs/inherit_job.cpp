@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/whole_folder.h"
+#include "core/decode/search.h"
 #include "core/jobs/model_job.h"
 #include "core/models/base_model.h"
 #include "core/text/m2m100_extension.h"
@@ -140,9 +141,10 @@ std::vector<std::int64_t> parse_layers(const std::string& text, std::int64_t cou
     return layers;
 }
 
-InheritReport inherit(const InheritRequest& request, const EventSink& sink, const std::stop_token& stop) {
+namespace {
+
+void inherit(const InheritRequest& request, InheritReport& report, const EventSink& sink, const std::stop_token& stop) {
     const at::NoGradGuard guard;
-    InheritReport report;
     const fs::path place = free_place(request.output);
     const fs::path folder = find_model(request.base, sink, stop);
     ModelDescription description = describe_model(folder);
@@ -217,6 +219,17 @@ InheritReport inherit(const InheritRequest& request, const EventSink& sink, cons
     report.folder = place.string();
     report.parameters = layout.parameter_count();
     report.vocab_size = made.vocab_size;
+}
+
+}  // namespace
+
+InheritReport inherit(const InheritRequest& request, const EventSink& sink, const std::stop_token& stop) {
+    InheritReport report;
+    try {
+        inherit(request, report, sink, stop);
+    } catch (const Stopped&) {
+        report.stopped = true;
+    }
     return report;
 }
 

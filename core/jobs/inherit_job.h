@@ -35,6 +35,7 @@ struct InheritReport {
     std::int64_t added_pieces = 0;
     std::int64_t random_rows = 0;                                       // of the added ones
     std::vector<std::pair<std::string, std::int64_t>> added_languages;  // code, id
+    bool stopped = false;                                               // by request, while a base was downloaded; nothing was written
     Json to_json() const;
 };
 
@@ -45,7 +46,7 @@ std::vector<std::int64_t> parse_layers(const std::string& text, std::int64_t cou
 
 // Writes a folder in Hugging Face layout, whole or not at all: weights in the base's type, config.json, generation_config.json and the
 // tokenizer's files. Throws Error(config) when widths differ, for layers that the base lacks and languages that it has, Error(unsupported)
-// when its vocabulary cannot be extended, Error(file), Stopped (core/decode/search.h) while a base is downloaded.
+// when its vocabulary cannot be extended, Error(file).
 InheritReport inherit(const InheritRequest& request, const EventSink& sink = {}, const std::stop_token& stop = {});
 
 }  // namespace permille

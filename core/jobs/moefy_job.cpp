@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 
 #include "core/base/error.h"
 #include "core/base/whole_folder.h"
@@ -197,7 +198,7 @@ void measure(MoefyReport& report, const OpenModel& model, const std::vector<cons
         return hypotheses;
     };
     const auto metric = make_metric("bleu", {{"tokenize", "auto"}}, request.target_language);
-    std::vector<std::vector<double>> seconds(models.size());
+    std::vector<std::vector<double>> seconds(models.size()), cpu_seconds(models.size());
     const auto total = static_cast<std::int64_t>(models.size()) * request.settings.rounds;
     for (std::int64_t round = 0, done = 0; round < request.settings.rounds; ++round)
         for (std::size_t i = 0; i < models.size(); ++i, ++done) {
@@ -205,8 +206,10 @@ void measure(MoefyReport& report, const OpenModel& model, const std::vector<cons
             if (round == 0)
                 translate(i, {lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(lines.size(), 8))});
             const auto start = std::chrono::steady_clock::now();
+            const std::clock_t cpu_start = std::clock();
             const auto hypotheses = translate(i, lines);
             seconds[i].push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+            cpu_seconds[i].push_back(static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC);
             if (round > 0) continue;
             const MetricReport score = evaluate(*metric, hypotheses, {references});
             report.rows[i].bleu = score.score.value;
@@ -214,6 +217,7 @@ void measure(MoefyReport& report, const OpenModel& model, const std::vector<cons
         }
     for (std::size_t i = 0; i < models.size(); ++i) {
         report.rows[i].seconds_per_sentence = median(seconds[i]) / static_cast<double>(lines.size());
+        report.rows[i].cpu_seconds_per_sentence = median(cpu_seconds[i]) / static_cast<double>(lines.size());
         report.rows[i].speed = report.rows[0].seconds_per_sentence / report.rows[i].seconds_per_sentence;
     }
 }
@@ -246,8 +250,13 @@ const Fields<MoefySettings>& MoefySettings::fields() {
 }
 
 Json MoefyMeasure::to_json() const {
-    return Json{{"model", model},       {"active", active}, {"ffn_flops", ffn_flops},
-                {"captured", captured}, {"bleu", bleu},     {"seconds_per_sentence", seconds_per_sentence},
+    return Json{{"model", model},
+                {"active", active},
+                {"ffn_flops", ffn_flops},
+                {"captured", captured},
+                {"bleu", bleu},
+                {"seconds_per_sentence", seconds_per_sentence},
+                {"cpu_seconds_per_sentence", cpu_seconds_per_sentence},
                 {"speed", speed}};
 }
 

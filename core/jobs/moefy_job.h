@@ -44,8 +44,8 @@ struct MoefyMeasure {
     double ffn_flops = 1;  // of all feed-forward blocks, router counted, beside the dense model's
     double captured = 1;   // share of the activation of held-out tokens that the chosen experts hold, mean over the blocks
     double bleu = 0;
-    double seconds_per_sentence = 0;  // median of the rounds
-    double speed = 1;                 // beside the dense model
+    double seconds_per_sentence = 0, cpu_seconds_per_sentence = 0;  // medians of the rounds; the second counts all threads
+    double speed = 1;                                               // beside the dense model
     Json to_json() const;
 };
 

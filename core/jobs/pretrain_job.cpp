@@ -8,12 +8,14 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <thread>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/data/batches.h"
 #include "core/data/corpus.h"
+#include "core/jobs/model_job.h"
 #include "core/models/base_model.h"
 #include "core/text/m2m100_tokenizer.h"
 #include "core/text/tokenizers.h"
@@ -51,6 +53,7 @@ struct Direction {
 
 struct PretrainRecipe {
     std::string name;
+    std::string start;  // the model whose shape, tokenizer and weights it begins with; "": from scratch
     VocabularySettings vocabulary;
     std::int64_t vocabulary_sentences = 1000000;  // over all languages
     ModelSettings model;
@@ -85,13 +88,14 @@ PretrainRecipe read_pretrain_recipe(const fs::path& file) {
                     error.msg, "mend the recipe");
     }
     struct Top {
-        std::string pretrain;
+        std::string pretrain, start;
         double temperature = 1.5;
         std::int64_t vocabulary_sentences = 1000000, epoch_examples = 200000, seed = 1;
     };
     static const auto top_fields =
         Fields<Top>()
             .add("pretrain", &Top::pretrain, "name of the base")
+            .add("start", &Top::start, "the model to begin with; without it from scratch")
             .add("temperature", &Top::temperature, "sampling temperature", {.min = 1, .max = 100})
             .add("vocabulary_sentences", &Top::vocabulary_sentences, "lines the vocabulary is trained on", {.min = 100})
             .add("epoch_examples", &Top::epoch_examples, "examples drawn per epoch", {.min = 1})
@@ -127,7 +131,12 @@ PretrainRecipe read_pretrain_recipe(const fs::path& file) {
     if (recipe.training.tune_lr > 0 || !recipe.training.teacher.empty())
         throw Error(ErrorKind::unsupported, where + "/training",
                     std::string(recipe.training.tune_lr > 0 ? "tune_lr" : "teacher") + " is for fine-tuning", "remove it from the recipe");
+    for (const char* own : {"vocabulary", "model"})
+        if (!values.start.empty() && json.contains(own))
+            throw Error(ErrorKind::config, where + "/" + own, "is that of the model which the recipe starts from",
+                        "remove it; 'permille inherit' gives a model other layers, pieces and languages");
     recipe.name = values.pretrain;
+    recipe.start = values.start;
     recipe.temperature = values.temperature;
     recipe.vocabulary_sentences = values.vocabulary_sentences;
     recipe.epoch_examples = values.epoch_examples;
@@ -142,6 +151,25 @@ void make_vocabulary(const PretrainRecipe& recipe, const std::map<std::string, s
     for (const auto& [language, all] : texts)
         lines.insert(lines.end(), all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(share, all.size())));
     train_vocabulary(lines, recipe.vocabulary, file);
+}
+
+Architecture architecture_of(const ModelSettings& model, const Tokenizer& tokenizer) {
+    Architecture a;
+    a.model_type = "m2m_100";
+    a.d_model = model.d_model;
+    a.encoder_layers = model.encoder_layers;
+    a.decoder_layers = model.decoder_layers;
+    a.encoder_heads = a.decoder_heads = model.heads;
+    a.encoder_ffn = a.decoder_ffn = model.ffn;
+    a.vocab_size = (tokenizer.size() + 7) / 8 * 8;
+    a.max_positions = model.max_positions;
+    a.pad_id = tokenizer.ids().pad;
+    a.bos_id = tokenizer.ids().bos;
+    a.eos_id = tokenizer.ids().eos;
+    a.decoder_start_id = tokenizer.ids().decoder_start;
+    a.dropout = model.dropout;
+    a.attention_dropout = model.attention_dropout;
+    return a;
 }
 
 std::vector<at::Tensor> initial_weights(const Layout& layout, std::int64_t d_model, std::int64_t pad_id, std::uint64_t seed) {
@@ -198,8 +226,8 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
                direction.corpus + " " + direction.source + "-" + direction.target + ": " + std::to_string(text.train.size()) + " pairs");
         texts.push_back(std::move(text));
     }
-    const fs::path folder = work / "tokenizer";
-    if (!fs::exists(folder / "sentencepiece.bpe.model")) {
+    const fs::path folder = work / "tokenizer", start_folder = recipe.start.empty() ? fs::path() : find_model(recipe.start, sink);
+    if (recipe.start.empty() && !fs::exists(folder / "sentencepiece.bpe.model")) {
         log_to(sink, "training the vocabulary");
         make_folder(folder);
         std::vector<std::string> languages;
@@ -211,24 +239,18 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
         save_m2m100_tokenizer(folder, work / "vocabulary.model", languages, recipe.model.max_positions);
     }
     by_language.clear();
-    const auto tokenizer = load_tokenizer(folder);
+    const auto tokenizer = load_tokenizer(recipe.start.empty() ? folder : start_folder);
 
-    Architecture a;
-    a.model_type = "m2m_100";
-    a.d_model = recipe.model.d_model;
-    a.encoder_layers = recipe.model.encoder_layers;
-    a.decoder_layers = recipe.model.decoder_layers;
-    a.encoder_heads = a.decoder_heads = recipe.model.heads;
-    a.encoder_ffn = a.decoder_ffn = recipe.model.ffn;
-    a.vocab_size = (tokenizer->size() + 7) / 8 * 8;
-    a.max_positions = recipe.model.max_positions;
-    a.pad_id = tokenizer->ids().pad;
-    a.bos_id = tokenizer->ids().bos;
-    a.eos_id = tokenizer->ids().eos;
-    a.decoder_start_id = tokenizer->ids().decoder_start;
-    a.dropout = recipe.model.dropout;
-    a.attention_dropout = recipe.model.attention_dropout;
+    std::optional<ModelDescription> begun;
+    std::vector<at::Tensor> weights;
+    at::Tensor logits_bias;
+    if (!recipe.start.empty()) {
+        begun = describe_model(start_folder);
+        weights = load_weights(start_folder, find_family(begun->config, start_folder.string()), *begun, &logits_bias);
+    }
+    const Architecture a = begun ? begun->architecture : architecture_of(recipe.model, *tokenizer);
     const Layout layout = make_layout(a);
+    if (!begun) weights = initial_weights(layout, a.d_model, a.pad_id, static_cast<std::uint64_t>(recipe.seed));
 
     log_to(sink, "cutting the text into tokens");
     std::vector<TokenPair> train, valid;
@@ -273,12 +295,11 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
         return drawn;
     };
 
-    std::vector<at::Tensor> weights = initial_weights(layout, a.d_model, a.pad_id, static_cast<std::uint64_t>(recipe.seed));
     for (std::size_t i = 0; i < weights.size(); ++i) {
         const ParameterRole role = layout.parameters[i].role;
         weights[i] = weights[i].to(device, role == ParameterRole::matrix || role == ParameterRole::embedding ? compute : at::kFloat);
     }
-    const Seq2Seq start(a, std::move(weights), {}, compute);
+    const Seq2Seq start(a, std::move(weights), a.logits_bias && logits_bias.defined() ? logits_bias.to(device) : at::Tensor(), compute);
     Attached attached =
         attach_method(find_method_by_id("full", "pretrain"), start, Json::object(), static_cast<std::uint64_t>(recipe.seed));
 
@@ -299,12 +320,16 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
     if (trainer.resume()) log_to(sink, "continuing from the checkpoint in " + work.string());
     const TrainingResult result = trainer.run(limit.get_token());
 
-    Json config = find_family(Json{{"model_type", "m2m_100"}}, "pretrain").config(a);
+    Json config = begun ? begun->config : find_family(Json{{"model_type", "m2m_100"}}, "pretrain").config(a);
+    config.erase("torch_dtype");  // the older name of what save_model writes
     config["permille"] = {{"recipe", recipe.name}, {"updates", result.updates}, {"tokens", result.tokens}, {"seed", recipe.seed}};
+    if (begun) config["permille"]["start"] = recipe.start;
     const fs::path destination = result.stopped ? work / "model" : output;
-    save_model(destination, config, layout, attached.values, at::kHalf);
-    for (const auto& file : fs::directory_iterator(folder))
-        fs::copy_file(file.path(), destination / file.path().filename(), fs::copy_options::overwrite_existing);
+    save_model(destination, config, layout, attached.values, at::kHalf, a.logits_bias ? logits_bias : at::Tensor());
+    if (begun) copy_tokenizer(start_folder, destination);
+    else
+        for (const auto& file : fs::directory_iterator(folder))
+            fs::copy_file(file.path(), destination / file.path().filename(), fs::copy_options::overwrite_existing);
     return {result.updates, layout.parameter_count(), result.seconds, result.last_train_loss, result.stopped, destination.string()};
 }
 

@@ -1,4 +1,4 @@
-// `permille pretrain`: a small multilingual base from scratch, from a recipe. Torch-free face.
+// `permille pretrain`: a small multilingual base from scratch, or on from another model, by a recipe. Torch-free face.
 #pragma once
 
 #include <filesystem>

@@ -18,7 +18,7 @@ namespace {
 struct Arranged {
     at::Tensor from;         // the W1 that it was made of
     at::Tensor inner, bias;  // [E, neurons / E, D], [E, neurons / E]
-    at::Tensor outer;        // [E, D, neurons / E]; for the router "truth" [D, neurons]
+    at::Tensor outer;        // [E, neurons / E, D]; for the router "truth" [D, neurons]
     at::Tensor outer_bias;   // [D]
 };
 
@@ -60,8 +60,9 @@ private:
             const std::int64_t count = counts.const_data_ptr<std::int64_t>()[e];
             if (count == 0) continue;
             const at::Tensor own = places.narrow(0, first, count);
-            const at::Tensor middle = linear_map(rows.index_select(0, own), weights.inner[e], weights.bias[e]).relu_();
-            y.index_add_(0, own, linear_map(middle, weights.outer[e]).to(at::kFloat));
+            // Few rows, a number that is seldom the same twice: plain products, since oneDNN makes ready for every shape anew.
+            const at::Tensor middle = at::addmm(weights.bias[e], rows.index_select(0, own), weights.inner[e].t()).relu_();
+            y.index_add_(0, own, middle.mm(weights.outer[e]).to(at::kFloat));
             first += count;
         }
         return y;
@@ -82,7 +83,7 @@ private:
         made->inner = by_expert(weight, 0).view({experts_, size, -1});
         made->bias = by_expert(forward.parameter(block.fc1.bias), 0).view({experts_, size});
         made->outer = by_expert(forward.parameter(block.fc2.weight), 1);
-        if (!router_.empty()) made->outer = made->outer.view({-1, experts_, size}).transpose(0, 1).contiguous();
+        if (!router_.empty()) made->outer = made->outer.view({-1, experts_, size}).permute({1, 2, 0}).contiguous();
         made->outer_bias = forward.parameter(block.fc2.bias).to(forward.compute);
         return arranged_ = made;
     }

@@ -104,6 +104,57 @@ TEST_CASE("added pieces and languages leave the rest of the model as it was", "[
     CHECK(permille({"inherit", "-m", work.place("more"), "--language", "eu", "--out", work.place("again")}).code == 1);
 }
 
+TEST_CASE("a recipe goes on from a model that is there", "[cli]") {
+    const Workplace work;
+    std::string text;
+    const std::vector<std::string> words = {"apri",      "chiudi", "salva", "nuovo",   "vecchio",
+                                            "documento", "pagina", "riga",  "tabella", "testo"};
+    const std::vector<std::string> english = {"open", "close", "save", "new", "old", "document", "page", "line", "table", "text"};
+    for (std::size_t i = 0; i < 700; ++i) {
+        std::string source, target;
+        for (std::size_t k = 0, state = i; k < 5; ++k, state = state * 7 + 3) {
+            source += words[(state + state / 10) % 10] + " ";
+            target += english[(state + state / 10) % 10] + " ";
+        }
+        text += source + "qui.\t" + target + "here.\n";
+    }
+    write_text(work.folder / "toy.tsv", text);
+    const RunOptions options{.environment = {"PERMILLE_HOME=" + work.place("home")}};
+    const Ran imported = permille({"data", "import", work.place("toy.tsv"), "-s", "it", "-t", "en", "-n", "toy", "--test-sentences", "6",
+                                   "--valid-sentences", "6", "--held-out-percent", "20"},
+                                  options);
+    INFO(imported.err);
+    REQUIRE(imported.code == 0);
+    work.inherit({"--encoder-layers", "3", "--language", "eu", "--out", work.place("start")});
+    const std::string recipe = "pretrain: on\nstart: " + work.place("start") +
+                               "\ndirections: [{corpus: toy, source: it, target: en}]\nepoch_examples: 100\ntraining: {updates: 3, "
+                               "warmup_updates: 0, batch_tokens: 200, learning_rate: 0.01, validate_every: 0, checkpoint_every: 0}\n";
+    write_text(work.folder / "on.yaml", recipe);
+    const Ran ran = permille({"pretrain", work.place("on.yaml"), "--out", work.place("on"), "--threads", "1"}, options);
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    const Json before = permille({"info", work.place("start"), "--json"}).json(),
+               after = permille({"info", work.place("on"), "--json"}).json();
+    for (const char* fact : {"parameters", "encoder_layers", "vocab_size", "languages"}) CHECK(after.at(fact) == before.at(fact));
+    const auto old = work.scores(work.place("start")), scores = work.scores(work.place("on"));
+    for (std::size_t i = 0; i < old.size(); ++i) {
+        CHECK(scores[i] != old[i]);
+        CHECK(std::abs(scores[i] - old[i]) < 25);  // three updates, not a new model
+    }
+    CHECK(read_json(work.folder / "on" / "config.json").at("permille").at("start") == work.place("start"));
+
+    for (const char* section : {"model: {d_model: 32}", "vocabulary: {pieces: 800}"}) {
+        write_text(work.folder / "on.yaml", recipe + section + "\n");
+        const Ran refused = permille({"pretrain", work.place("on.yaml"), "--out", work.place("refused")}, options);
+        CHECK(refused.code == 1);
+        CHECK(refused.err.find("permille inherit") != std::string::npos);
+        CHECK_FALSE(std::filesystem::exists(work.place("refused")));
+    }
+    write_text(work.folder / "on.yaml", "start: " + work.place("none") + recipe.substr(recipe.find("\ndirections")) + "pretrain: on\n");
+    CHECK(permille({"pretrain", work.place("on.yaml"), "--out", work.place("refused")}, options).code == 1);
+    CHECK_FALSE(std::filesystem::exists(work.place("refused")));
+}
+
 TEST_CASE("what cannot be inherited is refused and leaves nothing behind", "[cli]") {
     const Workplace work;
     const std::string out = work.place("out");

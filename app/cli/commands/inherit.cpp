@@ -63,8 +63,9 @@ Action make_inherit(CLI::App& verb) {
         const InheritReport report = inherit(wanted, console.sink(), console.stop_token());
         if (console.json()) {
             console.print(report.to_json());
-            return kDone;
+            return report.stopped ? kInterrupted : kDone;
         }
+        if (report.stopped) return kInterrupted;
         std::vector<std::vector<std::string>> rows = {{"encoder starts as", "layers " + shown_layers(report.encoder_layers)},
                                                       {"decoder starts as", "layers " + shown_layers(report.decoder_layers)},
                                                       {"parameters", shown_count(report.parameters)},

@@ -57,12 +57,14 @@ int work(Options& options, Console& console) {
         console.say(report.folder.empty() ? "stopped; nothing was written" : "stopped while comparing; " + report.folder + " is whole");
         return kInterrupted;
     }
-    std::vector<std::vector<std::string>> table = {{"model", "experts", "FFN work", "activation", "BLEU", "ms a sentence", "speed"}};
+    std::vector<std::vector<std::string>> table = {
+        {"model", "experts", "FFN work", "activation", "BLEU", "ms a sentence", "CPU ms", "speed"}};
     for (const MoefyMeasure& row : report.rows)
         table.push_back({row.model,
                          row.model == "dense" ? "-" : std::to_string(row.active) + " of " + std::to_string(request.settings.experts),
                          shown_number(100 * row.ffn_flops, 1) + " %", shown_number(100 * row.captured, 1) + " %", shown_number(row.bleu, 2),
-                         shown_number(1000 * row.seconds_per_sentence, 1), shown_number(row.speed, 2)});
+                         shown_number(1000 * row.seconds_per_sentence, 1), shown_number(1000 * row.cpu_seconds_per_sentence, 1),
+                         shown_number(row.speed, 2)});
     console.print_table(table);
     console.out() << '\n';
     console.print_table({{"blocks", shown_count(report.blocks)},
