@@ -95,22 +95,38 @@ std::int64_t TokenizerFiles::decoder_start(std::int64_t otherwise) const {
 }
 
 void AddedTokens::add(std::string token, std::int64_t id) {
-    if (token.empty() || this->id(token) >= 0) return;
+    if (token.empty() || ids_.contains(token)) return;
     first_bytes_[static_cast<unsigned char>(token[0])] = true;
-    const auto place = std::find_if(tokens_.begin(), tokens_.end(), [&](const auto& other) { return other.first.size() < token.size(); });
-    tokens_.emplace(place, std::move(token), id);
+    longest_ = std::max(longest_, token.size());
+    const auto known = texts_.find(id);
+    if (known == texts_.end()) texts_.emplace(id, token);
+    else if (known->second.size() < token.size()) known->second = token;
+    ids_.emplace(std::move(token), id);
 }
 
 std::int64_t AddedTokens::id(std::string_view token) const {
-    if (token.empty() || !first_bytes_[static_cast<unsigned char>(token[0])]) return -1;
-    for (const auto& [text, id] : tokens_)
-        if (text == token) return id;
-    return -1;
+    const auto found = ids_.find(token);
+    return found == ids_.end() ? -1 : found->second;
 }
 
 const std::string* AddedTokens::token(std::int64_t id) const {
-    for (const auto& [text, other] : tokens_)
-        if (other == id) return &text;
+    const auto found = texts_.find(id);
+    return found == texts_.end() ? nullptr : &found->second;
+}
+
+const std::pair<const std::string, std::int64_t>* AddedTokens::longest_at(std::string_view text) const {
+    if (text.empty() || !first_bytes_[static_cast<unsigned char>(text[0])]) return nullptr;
+    // The last token that does not come after the text has every token in it that the text begins with, as far as it is the same as the
+    // text.
+    for (std::string_view left = text.substr(0, longest_); !left.empty();) {
+        auto found = ids_.upper_bound(left);
+        if (found == ids_.begin()) return nullptr;
+        --found;
+        const std::string_view token = found->first;
+        const auto same = std::mismatch(token.begin(), token.end(), left.begin(), left.end()).first - token.begin();
+        if (static_cast<std::size_t>(same) == token.size()) return &*found;
+        left = left.substr(0, static_cast<std::size_t>(same));
+    }
     return nullptr;
 }
 
@@ -118,13 +134,7 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text, std::in
     std::vector<Part> parts;
     std::size_t begin = 0;
     for (std::size_t at = 0; at < text.size();) {
-        const std::pair<std::string, std::int64_t>* found = nullptr;
-        if (first_bytes_[static_cast<unsigned char>(text[at])])
-            for (const auto& token : tokens_)
-                if (text.substr(at, token.first.size()) == token.first) {
-                    found = &token;
-                    break;
-                }
+        const auto* found = longest_at(text.substr(at));
         if (!found) {
             ++at;
             continue;

@@ -3,9 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -58,7 +61,12 @@ public:
     std::vector<Part> split(std::string_view text, std::int64_t takes_space = -1) const;
 
 private:
-    std::vector<std::pair<std::string, std::int64_t>> tokens_;  // longest first
+    // The longest token that `text` begins with; null: none. A search in the sorted tokens, however many there are.
+    const std::pair<const std::string, std::int64_t>* longest_at(std::string_view text) const;
+
+    std::map<std::string, std::int64_t, std::less<>> ids_;
+    std::unordered_map<std::int64_t, std::string> texts_;  // of two tokens with one id the longer, then the earlier
+    std::size_t longest_ = 0;
     bool first_bytes_[256] = {};
 };
 
