@@ -44,6 +44,44 @@ ModelDescription describe_model(const fs::path& folder) {
     return description;
 }
 
+namespace {
+
+// The state of the files that a description is made from.
+std::string state_of(const fs::path& folder, const Checkpoint& checkpoint) {
+    std::string text;
+    std::vector<fs::path> files = checkpoint.files;
+    files.push_back(folder / "config.json");
+    for (const fs::path& file : files)
+        text += file.string() + " " + std::to_string(fs::file_size(file)) + " " +
+                std::to_string(fs::last_write_time(file).time_since_epoch().count()) + "\n";
+    return text;
+}
+
+}  // namespace
+
+ModelDescription describe_stored(const fs::path& folder) {
+    struct Seen {
+        std::mutex mutex;
+        std::map<std::string, ModelDescription> descriptions;
+    };
+    static Seen seen;  // copies of a large table take a second to compare, and a form asks at every letter
+    ModelDescription description = describe_model(folder);
+    try {
+        const Checkpoint checkpoint = find_checkpoint(folder);
+        const std::string state = state_of(folder, checkpoint);
+        const std::lock_guard lock(seen.mutex);
+        if (const auto found = seen.descriptions.find(state); found != seen.descriptions.end()) return found->second;
+        TensorMap stored = read_checkpoint(checkpoint);
+        ModelDescription settled = description;
+        settled.note = settle_tables(settled.architecture, stored, folder.string());
+        if (!settled.note.empty()) settled.layout = make_layout(settled.architecture);
+        return seen.descriptions.emplace(state, std::move(settled)).first->second;
+    } catch (const Error&) {
+    } catch (const fs::filesystem_error&) {
+    }
+    return description;
+}
+
 std::vector<at::Tensor> load_weights(const fs::path& folder, const Family& family, ModelDescription& description, at::Tensor* logits_bias) {
     TensorMap stored = read_checkpoint(find_checkpoint(folder));
     description.note = settle_tables(description.architecture, stored, folder.string());
@@ -154,6 +192,10 @@ void save_model(const fs::path& folder, const Json& config, const Layout& layout
     std::vector<std::pair<std::string, at::Tensor>> tensors;
     for (std::size_t i = 0; i < weights.size(); ++i)
         tensors.emplace_back(layout.parameters[i].name, weights[i].detach().to(at::kCPU, stored).contiguous());
+    // Where config.json cannot say that the stacks have tables of their own, transformers keeps one for both besides, which nothing reads.
+    const int decoder = layout.parameter("model.decoder.embed_tokens.weight");
+    if (decoder >= 0 && config.value("share_encoder_decoder_embeddings", true))
+        tensors.emplace_back("model.shared.weight", tensors[static_cast<std::size_t>(decoder)].second);
     if (logits_bias.defined())
         tensors.emplace_back("final_logits_bias", logits_bias.detach().to(at::kCPU, stored).view({1, -1}).contiguous());
     write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});

@@ -29,6 +29,10 @@ struct ModelDescription {
     std::string note;  // see BaseModel
 };
 ModelDescription describe_model(const std::filesystem::path& folder);
+// What load_base() would make of the folder: where the weights are there and hold tables that config.json ties but that differ, the
+// description is that of what is stored, and so are counts made on it. Weights that are missing or damaged are left to loading. Looked at
+// once as long as the files stay as they are. For any thread.
+ModelDescription describe_stored(const std::filesystem::path& folder);
 
 // Tensors by parameter index of the layout, tied ones under any of their names; leftovers and missing or mis-shaped tensors are errors by
 // name. Where tables that config.json ties are stored with different values, the description becomes that of what is stored

@@ -39,6 +39,7 @@ Action make_info(CLI::App& verb) {
             {"parameters", shown_count(info.parameters) + " (tied weights counted once)"},
             {"languages", info.languages.empty() ? "not known: no tokenizer files" : list_some(info.languages, 300)},
         };
+        if (!info.note.empty()) rows.push_back({"note", info.note});
         if (needs) {
             rows.push_back({"memory, weights", shown_bytes(needs->weights_bytes) + " in " + needs->dtype});
             rows.push_back({"memory, translating", shown_bytes(needs->inference_bytes) + " (beam " + std::to_string(needs->beam_size) +

@@ -118,3 +118,32 @@ TEST_CASE("a checkpoint with a projection of its own gives the logits of a model
     for (std::size_t i = 0; i < own->network->weights().size(); ++i)
         require_same(tied->network->weights()[i], own->network->weights()[i], own->network->layout().parameters[i].name);
 }
+
+TEST_CASE("a description of what is stored counts the tables that differ", "[models]") {
+    const TemporaryFolder folder;
+    const auto base = golden_model();
+    const at::Tensor table = base->network->weights()[0];
+    const std::int64_t one = base->network->layout().parameter_count();
+    const auto store = [&](const TensorMap& more) {
+        std::vector<std::pair<std::string, at::Tensor>> tensors(more.begin(), more.end());
+        for (const auto& [name, tensor] : read_safetensors(golden("m2m100/model.safetensors"))) tensors.emplace_back(name, tensor);
+        write_safetensors(folder / "model.safetensors", tensors);
+    };
+    const auto counted = [&] { return describe_stored(folder.path()).layout.parameter_count(); };
+    write_json(folder / "config.json", base->config);
+    CHECK(counted() == one);  // no weights yet
+    store({});
+    CHECK(counted() == one);
+    store({{kNames.at('l'), table.flip({0}).contiguous()}});
+    CHECK(counted() == one + table.numel());
+    CHECK(describe_stored(folder.path()).note.find("the projection is lm_head.weight") != std::string::npos);
+    CHECK(describe_model(folder.path()).layout.parameter_count() == one);
+    store({{kNames.at('l'), table.flip({0}).contiguous()}, {kNames.at('e'), table + 1}});
+    CHECK(counted() == one + 2 * table.numel());
+    CHECK(counted() == load_base(folder.path(), at::kCPU, at::kFloat)->network->layout().parameter_count());
+    store({{kNames.at('l'), table.clone()}, {kNames.at('e'), table.clone()}});
+    CHECK(counted() == one);
+    // What is wrong with the weights is for loading to say.
+    write_text(folder / "model.safetensors", "damaged");
+    CHECK(counted() == one);
+}
