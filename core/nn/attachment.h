@@ -46,6 +46,9 @@ public:
     virtual at::Tensor apply(const Forward& forward, const at::Tensor& rows, const Passage& passage) const = 0;
     // At norm sites: the same as a change of the norm's weight and bias [D], float32; false when the module is no such change.
     virtual bool merge(at::Tensor& weight, at::Tensor& bias) const { return (void)weight, (void)bias, false; }
+    // At "embedding.tokens" sites: the same as a change of the table [V, D], float32, whose rows are multiplied by `scale` when they are
+    // looked up; false when the module is no such change.
+    virtual bool merge_table(at::Tensor& table, double scale) const { return (void)table, (void)scale, false; }
 };
 
 // At an attention: keys and values [l, D] each, in the compute type, that every query sees before the real ones.

@@ -1,7 +1,7 @@
 // LoRA (Hu et al. 2021, arXiv 2106.09685, eq. 3): y = x W^T + b + (alpha / r) dropout(x) A^T B^T with A [r, in], B [out, r] and W frozen.
 // A starts Kaiming-uniform, B at zero, as in the authors' code and in Hugging Face PEFT; alpha 0 means alpha = r (PEFT's scale of 1).
 // At token embeddings it is PEFT's: row t gains (alpha / r) B A[:, t] with A [r, V] starting at zero and B [D, r] normal, for what is
-// looked up; a vocabulary projection tied to the table stays as it is.
+// looked up; a vocabulary projection tied to the table stays as it is, so that merging gives the tables apart (core/peft/merge.h).
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -47,6 +47,10 @@ public:
 
     at::Tensor apply(const Forward&, const at::Tensor& rows, const Passage& passage) const override {
         return at::add(rows, linear_map(at::embedding(a_.t(), passage.ids), b_), scale_);
+    }
+    bool merge_table(at::Tensor& table, double scale) const override {
+        table = at::add(table, at::mm(a_.t(), b_.t()), scale_ / scale);
+        return true;
     }
 
 private:

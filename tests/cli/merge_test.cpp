@@ -15,12 +15,14 @@ public:
                    "apri la porta\topen the door\nchiudi la finestra\tclose the window\nil file è aperto\tthe file is open\n");
     }
     // An adapter of this method after a few large steps.
-    std::string adapter(const std::string& method) const {
-        const std::string out = (folder / method).string(), text = (folder / "text.tsv").string();
-        const Ran ran =
-            permille({"train", "-m",    kBase, "--method",        method, "--train",          text, "--valid",   text, "-s",
-                      "it",    "-t",    "en",  "--learning-rate", "0.05", "--warmup-updates", "0",  "--updates", "3",  "--batch-tokens",
-                      "500",   "--out", out,   "--threads",       "1"});
+    std::string adapter(const std::string& method, const std::vector<std::string>& more = {}) const {
+        const std::string out = (folder / (method + std::to_string(more.size()))).string(), text = (folder / "text.tsv").string();
+        std::vector<std::string> words = {
+            "train", "-m",    kBase, "--method",        method, "--train",          text, "--valid",   text, "-s",
+            "it",    "-t",    "en",  "--learning-rate", "0.05", "--warmup-updates", "0",  "--updates", "3",  "--batch-tokens",
+            "500",   "--out", out,   "--threads",       "1"};
+        words.insert(words.end(), more.begin(), more.end());
+        const Ran ran = permille(words);
         INFO(ran.err);
         REQUIRE(ran.code == 0);
         return out;
@@ -61,6 +63,30 @@ TEST_CASE("a merged model scores like base and adapter together", "[cli]") {
             CHECK(read_text(std::filesystem::path(out) / file) == read_text(std::filesystem::path(kBase) / file));
         CHECK(permille({"info", out, "--json"}).json().at("languages") == Json({"en", "it", "tr"}));
     }
+}
+
+TEST_CASE("LoRA at embeddings is merged into a model whose tables are no longer one", "[cli]") {
+    const Trained trained;
+    const std::string adapter = trained.adapter("lora", {"--set", "targets=embeddings,v"}), out = (trained.folder / "merged").string();
+    const Ran ran = permille({"merge", "-m", kBase, "-a", adapter, "--out", out, "--json"});
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    const std::int64_t table = permille({"info", kBase, "--json"}).json().at("vocab_size").get<std::int64_t>() *
+                               permille({"info", kBase, "--json"}).json().at("d_model").get<std::int64_t>();
+    CHECK(ran.json().at("parameters") == 71808 + 2 * table);
+    CHECK(read_json(std::filesystem::path(out) / "config.json").at("tie_word_embeddings") == false);
+    const auto together = trained.scores(kBase, adapter), merged = trained.scores(out), base = trained.scores(kBase);
+    for (std::size_t i = 0; i < merged.size(); ++i) {
+        CHECK(std::abs(merged[i] - together[i]) < 1e-3);
+        CHECK(std::abs(merged[i] - base[i]) > 0.01);
+    }
+    const Json info = permille({"info", out, "--json"}).json();
+    CHECK(info.at("parameters") == 71808 + 2 * table);
+    CHECK(info.at("note").get<std::string>().find("model.encoder.embed_tokens.weight") != std::string::npos);
+    // It is a base like any other.
+    const Ran again = permille({"budget", "-m", out, "--method", "full", "--json"});
+    CHECK(again.json().at(0).at("trainable") == 71808 + 2 * table);
+    CHECK(again.json().at(0).at("percent_base") == 100.0);
 }
 
 TEST_CASE("merged weights are stored in the type that is asked for", "[cli]") {

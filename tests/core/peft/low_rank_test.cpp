@@ -1,7 +1,9 @@
 // LoRA, DoRA, AdaLoRA, Context-PEFT, DSEE, SSF: what is special to each, beyond the contract and the goldens.
 #include <set>
 
+#include "core/jobs/merge_job.h"
 #include "core/nn/parts.h"
+#include "core/peft/adapter_file.h"
 #include "core/peft/merge.h"
 #include "core/peft/targets.h"
 #include "tests/support/models.h"
@@ -85,7 +87,36 @@ TEST_CASE("LoRA at embeddings changes what is looked up, not what is predicted",
     REQUIRE_FALSE(at::equal(logits(attached), before));
     const Forward forward = model().inference(attached.attachment.get()), plain = model().inference();
     require_same(model().output_weight(forward), model().output_weight(plain));
-    require_error([&] { merged_weights(attached, model()); }, ErrorKind::unsupported, {"lora", "encoder.embedding.tokens"});
+}
+
+TEST_CASE("LoRA at embeddings merges into tables that come apart where they must", "[peft]") {
+    for (const std::string& name : golden_models()) {
+        const auto base = golden_model(name);
+        const Seq2Seq& network = *base->network;
+        const std::int64_t table = network.architecture().vocab_size * network.architecture().d_model;
+        const bool separate = network.architecture().source_vocab_size.has_value();
+        for (const std::string stacks : {"both", "encoder", "decoder"}) {
+            INFO(name << ", " << stacks);
+            const Attached attached =
+                attach_method(find_method_by_id("lora", ""), network, {{"rank", 3}, {"targets", "embeddings,q"}, {"stacks", stacks}}, 1);
+            shake(attached);
+            const Merged merged = merge(attached, network);
+            const Seq2Seq plain(merged.architecture, merged.weights, network.logits_bias(), at::kFloat);
+            const at::NoGradGuard guard;
+            const TensorBatch batch = batch_of(network, golden_pairs(name));
+            const at::Tensor wanted = logits_of(network, network.inference(attached.attachment.get()), batch);
+            require_close(logits_of(plain, plain.inference(), batch), wanted, 1e-4);
+            REQUIRE((logits_of(network, network.inference(), batch) - wanted).abs().max().item<double>() > 0.01);
+            // Encoder, decoder and projection each have a table, but where the encoder's own is all that changes.
+            const bool whole = separate && stacks == "encoder";
+            const std::int64_t more = whole ? 0 : separate ? table : 2 * table;
+            REQUIRE(merged.layout.parameter_count() == network.layout().parameter_count() + more);
+            REQUIRE(merged.architecture.tied_projection == whole);
+            require_same(plain.output_weight(plain.inference()), network.output_weight(network.inference()));
+            if (whole) continue;
+            require_error([&] { merged_weights(attached, network); }, ErrorKind::unsupported, {"lora", "permille merge"});
+        }
+    }
 }
 
 TEST_CASE("DoRA's lengths follow changed values, in and out of training", "[peft]") {
@@ -238,4 +269,27 @@ TEST_CASE("SSF starts near the base or exactly there, and merges without embeddi
             attach("ssf", {{"embeddings", false}, {"norms", false}, {"projections", false}});
         },
         ErrorKind::config, {"ssf", "matches"});
+}
+
+// For tests/golden/make/check_merged.py, which opens the folders in transformers.
+TEST_CASE("models with LoRA at embeddings merged into them, and their logits", "[.merged]") {
+    const char* folder = std::getenv("PERMILLE_EXPORT");
+    if (!folder) return;  // a filter that only leaves tests out runs hidden ones too
+    for (const std::string& name : golden_models())
+        for (const std::string stacks : {"both", "encoder", "decoder"}) {
+            const auto base = golden_model(name);
+            const Attached attached = attach_method(find_method_by_id("lora", ""), *base->network,
+                                                    {{"rank", 3}, {"targets", "embeddings,q"}, {"stacks", stacks}}, 1);
+            shake(attached);
+            const std::filesystem::path place = std::filesystem::path(folder) / (name + "-" + stacks);
+            save_adapter(place / "adapter", attached, *base, {});
+            merge_adapter(base->folder.string(), place / "adapter", place / "merged", "float32");
+            const at::NoGradGuard guard;
+            const TensorBatch batch = batch_of(*base->network, golden_pairs(name));
+            const at::Tensor logits = logits_of(*base->network, base->network->inference(attached.attachment.get()), batch);
+            write_safetensors(place / "logits.safetensors", {{"logits", logits}});
+            const auto merged = load_base(place / "merged", at::kCPU, at::kFloat);
+            require_close(logits_of(*merged->network, merged->network->inference(), batch), logits, 1e-4);
+            std::filesystem::remove_all(place / "adapter");
+        }
 }
