@@ -177,6 +177,9 @@ public:
         if (found.value("peft_type", Json()) != "PREFIX_TUNING") return nullptr;
         if (!found.contains("num_virtual_tokens") || !found["num_virtual_tokens"].is_number_integer())
             throw Error(ErrorKind::unsupported, "num_virtual_tokens", "is not a number", "the adapter_config.json is damaged");
+        if (const Json stacks = found.value("num_transformer_submodules", Json(2)); stacks != 2)
+            throw Error(ErrorKind::unsupported, "num_transformer_submodules",
+                        "is " + stacks.dump() + ", with which PEFT itself cannot run a translation model", "train the prefix again with 2");
         // What the projection made is what PEFT stores, so it does not matter how it was trained.
         return complete({{"prefix_length", found["num_virtual_tokens"]},
                          {"encoder_self", false},

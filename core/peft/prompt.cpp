@@ -5,7 +5,9 @@
 //
 // Hugging Face PEFT's PROMPT_TUNING is the encoder's with P in front; its file holds the same tensor, because M2M-100 and mBART of
 // transformers scale embeddings inside the embedding layer. Marian scales them behind it, where PEFT's prompt passes by, so that PEFT runs
-// a Marian model's own tokens unscaled: for it no PEFT file is written.
+// a Marian model's own tokens unscaled. embedding_space "table" computes that, on any family.
+#include <ATen/ATen.h>
+
 #include <algorithm>
 
 #include "core/base/error.h"
@@ -20,6 +22,7 @@ struct PromptConfig {
     std::string side = "encoder";
     std::string position = "front";
     std::string initialisation = "vocabulary";
+    std::string embedding_space = "stack";
     static const Fields<PromptConfig>& fields() {
         static const auto list =
             Fields<PromptConfig>()
@@ -31,7 +34,11 @@ struct PromptConfig {
                      "where they stand in the source: before the sentence, behind it, or half on either side; in the target always before",
                      {.choices = {"front", "back", "around"}})
                 .add("initialisation", &PromptConfig::initialisation,
-                     "vocabulary: embeddings of frequent tokens; normal: N(0, 1), as PEFT's RANDOM", {.choices = {"vocabulary", "normal"}});
+                     "vocabulary: embeddings of frequent tokens; normal: N(0, 1), as PEFT's RANDOM", {.choices = {"vocabulary", "normal"}})
+                .add("embedding_space", &PromptConfig::embedding_space,
+                     "stack: among scaled embeddings, as they enter the stack; table: among unscaled ones, the source's own being left "
+                     "unscaled too, as Hugging Face PEFT runs a Marian model",
+                     {.choices = {"stack", "table"}});
         return list;
     }
     std::vector<std::string> stacks() const {
@@ -43,8 +50,22 @@ struct PromptConfig {
         return position == "back" ? 0 : (prompt_length + 1) / 2;
     }
     bool peft(const Layout& layout) const {
-        return side == "encoder" && position == "front" && (layout.scale_within_lookup || layout.embedding_scale == 1);
+        return side == "encoder" && position == "front" && (layout.embedding_scale == 1 || embedding_space == peft_space(layout));
     }
+    // Where PEFT's prompt lies on this family.
+    static const char* peft_space(const Layout& layout) {
+        return layout.scale_within_lookup || layout.embedding_scale == 1 ? "stack" : "table";
+    }
+};
+
+// Token embeddings as they lie in the table.
+class Unscaled : public OutputModule {
+public:
+    explicit Unscaled(double scale) : scale_(scale) {}
+    at::Tensor apply(const Forward&, const at::Tensor& rows, const Passage&) const override { return rows / scale_; }
+
+private:
+    double scale_;
 };
 
 class PromptTuning : public MethodWith<PromptConfig> {
@@ -68,13 +89,18 @@ public:
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const PromptConfig chosen = config(settings);
+        if (chosen.embedding_space == "table" && chosen.side != "encoder")
+            throw Error(ErrorKind::config, "prompt/embedding_space",
+                        "'table' is for virtual tokens of the source, side is '" + chosen.side + "'",
+                        "set side=encoder, or leave embedding_space at stack");
         std::vector<TensorSpec> specs;
         for (const std::string& stack : chosen.stacks()) {
             const std::int64_t width = width_of(layout, stack, info_.id);
-            specs.push_back(
-                {chosen.peft(layout) ? "prompt_embeddings" : stack + ".prompt_embeddings",
-                 {chosen.prompt_length, width},
-                 chosen.initialisation == "normal" ? Init::normal(1.0) : rows_of_vocabulary(layout, stack, chosen.prompt_length, true)});
+            specs.push_back({chosen.peft(layout) ? "prompt_embeddings" : stack + ".prompt_embeddings",
+                             {chosen.prompt_length, width},
+                             chosen.initialisation == "normal"
+                                 ? Init::normal(1.0)
+                                 : rows_of_vocabulary(layout, stack, chosen.prompt_length, chosen.embedding_space == "stack")});
         }
         return specs;
     }
@@ -84,6 +110,8 @@ public:
         std::size_t i = 0;
         for (const std::string& stack : chosen.stacks())
             attachment.prompts.add(layout.site(stack + ".prompt"), std::make_unique<VirtualTokens>(values[i++], chosen.front(stack)));
+        if (chosen.embedding_space == "table" && layout.embedding_scale != 1)
+            attachment.outputs.add(layout.site("encoder.embedding.tokens"), std::make_unique<Unscaled>(layout.embedding_scale));
     }
 
     // Half of the longest sentence.
@@ -104,11 +132,7 @@ public:
         if (found.value("peft_type", Json()) != "PROMPT_TUNING") return nullptr;
         if (!found.contains("num_virtual_tokens") || !found["num_virtual_tokens"].is_number_integer())
             throw Error(ErrorKind::unsupported, "num_virtual_tokens", "is not a number", "the adapter_config.json is damaged");
-        if (!layout.scale_within_lookup && layout.embedding_scale != 1)
-            throw Error(ErrorKind::unsupported, "peft_type",
-                        "PEFT's prompt tuning leaves this model's own token embeddings unscaled, which no other program does",
-                        "train the prompt again here");
-        return complete({{"prompt_length", found["num_virtual_tokens"]}});
+        return complete({{"prompt_length", found["num_virtual_tokens"]}, {"embedding_space", PromptConfig::peft_space(layout)}});
     }
 };
 

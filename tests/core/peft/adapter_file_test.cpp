@@ -137,6 +137,45 @@ TEST_CASE("folders of Hugging Face PEFT are opened with the same logits", "[peft
     }
 }
 
+TEST_CASE("prompts and prefixes of PEFT are opened with the same logits on every family", "[peft][golden]") {
+    const std::vector<std::pair<std::string, Json>> expected = {
+        {"m2m100/prompt", {{"prompt_length", 4}, {"embedding_space", "stack"}}},
+        {"m2m100/prompt_one", {{"prompt_length", 4}}},
+        {"m2m100/prefix", {{"prefix_length", 3}, {"peft_form", true}}},
+        {"m2m100/prefix_projected", {{"prefix_length", 3}, {"reparametrised", false}}},
+        {"marian/prompt", {{"prompt_length", 4}, {"embedding_space", "table"}}},
+        {"marian/prompt_one", {{"prompt_length", 4}, {"embedding_space", "table"}}},
+        {"marian/prefix", {{"prefix_length", 3}, {"peft_form", true}}},
+        {"marian_separate/prompt", {{"prompt_length", 4}, {"embedding_space", "table"}}},
+        {"mbart50/prompt", {{"prompt_length", 4}, {"embedding_space", "stack"}}},
+        {"mbart50/prefix", {{"prefix_length", 3}}}};
+    for (const auto& [name, want] : expected) {
+        INFO(name);
+        const std::string model = name.substr(0, name.find('/'));
+        const auto base = golden_model(model);
+        const TensorBatch batch = batch_of(*base->network, golden_pairs(model));
+        const fs::path folder = golden(model + "/peft/" + name.substr(name.find('/') + 1));
+        const Attached attached = load_adapter(folder, *base);
+        REQUIRE(attached.method->info().id == name.substr(name.find('/') + 1, 6));
+        for (const auto& [key, value] : want.items()) CHECK(attached.settings[key] == value);
+        const at::NoGradGuard guard;
+        const auto logits = [&](const Attached& adapter) {
+            return logits_of(*base->network, base->network->inference(adapter.attachment.get()), batch);
+        };
+        const at::Tensor wanted = read_safetensors(folder / "logits.safetensors").at("logits");
+        require_close(logits(attached).narrow(0, 0, wanted.size(0)), wanted, 5e-5);
+        const at::Tensor plain = logits_of(*base->network, base->network->inference(), batch);
+        REQUIRE((plain.narrow(0, 0, wanted.size(0)) - wanted).abs().max().item<double>() > 1e-2);
+
+        const TemporaryFolder again;  // our own folder is one that PEFT opens, too
+        save_adapter(again / "own", attached, *base, {});
+        REQUIRE(read_json(again / "own" / "adapter_config.json")["peft_type"] == read_json(folder / "adapter_config.json")["peft_type"]);
+        require_same(logits(load_adapter(again / "own", *base)), logits(attached));
+        fs::remove(again / "own" / "permille.json");
+        require_same(logits(load_adapter(again / "own", *base)), logits(attached));
+    }
+}
+
 TEST_CASE("what no method serves of a PEFT folder is refused by name", "[peft]") {
     const TemporaryFolder folder;
     const auto base = golden_model();
@@ -171,6 +210,10 @@ TEST_CASE("what no method serves of a PEFT folder is refused by name", "[peft]")
     refused("vera", unsupported, {"save_projection"}, set("save_projection", false));
     refused("adalora", unsupported, {"rank_pattern"}, set("rank_pattern", {{"model.encoder", 3}}));
     refused("layernorm", unsupported, {"target_modules"}, set("target_modules", {"final_layer_norm"}));
+    refused("prefix", unsupported, {"num_transformer_submodules", "1"}, set("num_transformer_submodules", 1));
+    refused("prefix", ErrorKind::tensor, {"shape"}, set("num_virtual_tokens", 2));
+    refused("prompt", ErrorKind::tensor, {"shape"}, set("num_virtual_tokens", 3));
+    refused("prompt", unsupported, {"num_virtual_tokens"}, set("num_virtual_tokens", "four"));
     fs::remove_all(bad);
     fs::copy(golden("m2m100/peft/lora"), bad);
     fs::remove(bad / "adapter_model.safetensors");
@@ -181,9 +224,13 @@ TEST_CASE("what no method serves of a PEFT folder is refused by name", "[peft]")
 TEST_CASE("adapters and their logits for PEFT to open", "[.export]") {
     const char* folder = std::getenv("PERMILLE_EXPORT");
     if (!folder) return;  // a filter that only leaves tests out runs hidden ones too
-    const auto base = golden_model();
-    const TensorBatch batch = batch_of(*base->network, golden_pairs());
-    const std::vector<std::pair<const char*, Json>> cases = {
+    struct Case {
+        const char* method;
+        Json settings;
+        const char* model = "m2m100";
+    };
+    const Json prefix = {{"prefix_length", 4}, {"encoder_self", false}, {"cross", false}, {"peft_form", true}};
+    const std::vector<Case> cases = {
         {"lora", Json{{"rank", 4}}},
         {"lora", Json{{"rank", 4}, {"alpha", 16}, {"targets", "all"}}},
         {"lora", Json{{"rank", 2}, {"alpha", 8}, {"targets", "attention"}, {"stacks", "decoder"}, {"rank_stabilised", true}}},
@@ -196,16 +243,24 @@ TEST_CASE("adapters and their logits for PEFT to open", "[.export]") {
         {"vera", Json{{"rank", 7}, {"targets", "all"}}},
         {"adalora", Json{{"rank", 4}, {"alpha", 8}}},
         {"adalora", Json{{"rank", 3}, {"ranks", "3,0,1,2,3,1,1,0,2,2,1,3,2,1"}}},
-        {"prefix", Json{{"prefix_length", 4}, {"encoder_self", false}, {"cross", false}, {"peft_form", true}}},
+        {"prefix", prefix},
         {"prefix", Json{{"prefix_length", 3}, {"encoder_self", false}, {"cross", false}, {"peft_form", true}, {"reparametrised", true}}},
         {"prompt", Json{{"prompt_length", 6}}},
-        {"prompt", Json{{"prompt_length", 1}, {"initialisation", "normal"}}}};
+        {"prompt", Json{{"prompt_length", 1}, {"initialisation", "normal"}}},
+        {"lora", Json{{"rank", 4}}, "marian"},
+        {"prefix", prefix, "marian"},
+        {"prefix", prefix, "mbart50"},
+        {"prompt", Json{{"prompt_length", 6}, {"embedding_space", "table"}}, "marian"},
+        {"prompt", Json{{"prompt_length", 2}, {"embedding_space", "table"}}, "marian_separate"},
+        {"prompt", Json{{"prompt_length", 5}}, "mbart50"}};
     for (std::size_t i = 0; i < cases.size(); ++i) {
-        const Attached attached = attach_method(find_method_by_id(cases[i].first, ""), *base->network, cases[i].second, 3);
+        const auto base = golden_model(cases[i].model);
+        const TensorBatch batch = batch_of(*base->network, golden_pairs(cases[i].model));
+        const Attached attached = attach_method(find_method_by_id(cases[i].method, ""), *base->network, cases[i].settings, 3);
         const at::NoGradGuard guard;
         at::manual_seed(static_cast<std::uint64_t>(i));
         for (const at::Tensor& value : attached.values) value.detach().add_(at::randn(value.sizes()) * 0.1);
-        const fs::path place = fs::path(folder) / (std::to_string(i) + "-" + cases[i].first);
+        const fs::path place = fs::path(folder) / (std::to_string(i) + "-" + cases[i].method);
         save_adapter(place, attached, *base, {});
         write_safetensors(place / "logits.safetensors",
                           {{"logits", logits_of(*base->network, base->network->inference(attached.attachment.get()), batch)}});

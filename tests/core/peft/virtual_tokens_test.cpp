@@ -31,6 +31,7 @@ const std::vector<Variant>& variants() {
         {"prompt", {{"prompt_length", 3}, {"side", "both"}, {"position", "around"}}},
         {"prompt", {{"prompt_length", 3}, {"side", "decoder"}, {"initialisation", "normal"}}},
         {"prompt", {{"prompt_length", 3}, {"position", "back"}}},
+        {"prompt", {{"prompt_length", 3}, {"position", "around"}, {"embedding_space", "table"}}},
         {"dept", {{"prompt_length", 2}, {"rank", 2}, {"source_length", 3}, {"initialisation", "normal"}}},
     };
     return list;
@@ -126,6 +127,7 @@ TEST_CASE("virtual tokens start as embeddings of frequent tokens", "[peft]") {
         };
         are_rows(start("prompt", {{"prompt_length", 9}}), rows * scale);
         are_rows(start("prompt", {{"prompt_length", 9}, {"side", "decoder"}}), rows * scale);
+        are_rows(start("prompt", {{"prompt_length", 9}, {"embedding_space", "table"}}), rows);
         are_rows(start("dept", {{"prompt_length", 9}}), rows * scale);
         are_rows(start("layer_prefix", {{"prefix_length", 9}, {"initialisation", "vocabulary"}}), rows);
         REQUIRE_FALSE(at::equal(start("prompt", {{"prompt_length", 9}}),
@@ -183,24 +185,47 @@ TEST_CASE("PEFT is told what it can open, and what it says is understood", "[pef
                                   Json{{"peft_form", true}, {"cross", false}, {"encoder_self", false}, {"layers", "last 1"}}})
             require_error([&] { prefix.tensors(layout, prefix.complete(other)); }, ErrorKind::config, {"peft_form", "encoder_self=false"});
 
-        // transformers scales Marian's embeddings where a prompt of PEFT does not pass.
-        const Json front = prompt.complete({{"prompt_length", 5}}), told = prompt.peft_config(layout, front);
-        if (!layout.scale_within_lookup) {
-            REQUIRE(told.is_null());
-            require_error(
-                [&] {
-                    prompt.from_peft(layout, {{"peft_type", "PROMPT_TUNING"}, {"num_virtual_tokens", 5}});
-                },
-                ErrorKind::unsupported, {"unscaled"});
-        } else {
-            REQUIRE(told["peft_type"] == "PROMPT_TUNING");
-            REQUIRE(told["num_transformer_submodules"] == 1);
-            REQUIRE(prompt.from_peft(layout, told) == front);
-        }
+        // transformers scales Marian's embeddings where a prompt of PEFT does not pass: there it lies among unscaled ones.
+        const bool apart = layout.embedding_scale != 1, inside = layout.scale_within_lookup || !apart;
+        const std::string own = inside ? "stack" : "table", other_space = inside ? "table" : "stack";
+        const Json front = prompt.complete({{"prompt_length", 5}, {"embedding_space", own}}), told = prompt.peft_config(layout, front);
+        REQUIRE(told["peft_type"] == "PROMPT_TUNING");
+        REQUIRE(told["num_transformer_submodules"] == 1);
+        REQUIRE(prompt.from_peft(layout, told) == front);
+        REQUIRE(prompt.peft_config(layout, prompt.complete({{"embedding_space", other_space}})).is_null() == apart);
+        REQUIRE(prompt.tensors(layout, front)[0].name == "prompt_embeddings");
+        if (apart)
+            REQUIRE(prompt.tensors(layout, prompt.complete({{"embedding_space", other_space}}))[0].name == "encoder.prompt_embeddings");
+        require_error(
+            [&] {
+                prompt.tensors(layout, prompt.complete({{"side", "both"}, {"embedding_space", "table"}}));
+            },
+            ErrorKind::config, {"prompt/embedding_space", "side"});
         for (const Json& other : {Json{{"side", "decoder"}}, Json{{"side", "both"}}, Json{{"position", "back"}}})
             REQUIRE(prompt.peft_config(layout, prompt.complete(other)).is_null());
         REQUIRE(prompt.from_peft(layout, config).is_null());
         REQUIRE(prefix.from_peft(layout, {{"peft_type", "LORA"}}).is_null());
+    }
+}
+
+TEST_CASE("in the table's space virtual tokens and the source's own are not scaled", "[peft]") {
+    // The same as a base whose embeddings are not scaled, where prompt and lookups of the encoder are what they are.
+    for (const Family& family : families()) {
+        INFO("family " << family.model_type);
+        const auto model = tiny_model(family);
+        if (!model->architecture().scale_embedding) continue;
+        const Attached table = attach_method(method("prompt"), *model, {{"prompt_length", 3}, {"embedding_space", "table"}}, 1);
+        const Attached stack = attach_method(method("prompt"), *model, {{"prompt_length", 3}}, 1);
+        const auto pairs = random_pairs(4, 50, 5);
+        REQUIRE((logits(*model, table, pairs) - logits(*model, stack, pairs)).abs().max().item<double>() > 1e-3);
+        Architecture unscaled = model->architecture();
+        unscaled.scale_embedding = false;
+        const Seq2Seq plain(unscaled, model->weights(), model->logits_bias(), at::kFloat);
+        const Attached same = attach_values(method("prompt"), plain, {{"prompt_length", 3}}, {table.values[0].detach().clone()});
+        const at::NoGradGuard guard;
+        const TokenRows source = TokenRows::of({{4, 9, 11, 2}, {7, 2}}, at::kCPU);
+        require_close(model->encode(model->inference(table.attachment.get()), source).states,
+                      plain.encode(plain.inference(same.attachment.get()), source).states, 2e-5);
     }
 }
 
