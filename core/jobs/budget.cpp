@@ -1,10 +1,6 @@
 #include "core/jobs/budget.h"
 
-#include <ATen/ATen.h>
-#include <ATen/Parallel.h>
-
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 
@@ -13,6 +9,7 @@
 #include "core/models/base_model.h"
 #include "core/peft/adapter_file.h"
 #include "core/peft/method.h"
+#include "core/train/costs.h"
 
 namespace permille {
 
@@ -22,82 +19,6 @@ std::string percent(double value) {
     char text[32];
     std::snprintf(text, sizeof text, "%.3g %%", value);
     return text;
-}
-
-// Floating-point operations per second of this machine in one float32 matrix product, all threads; measured once.
-double matrix_rate() {
-    static const double rate = [] {
-        const c10::InferenceMode guard;
-        const at::Tensor a = at::ones({512, 512}), b = at::ones({512, 512});
-        at::mm(a, b);
-        double best = 0;
-        for (int i = 0; i < 5; ++i) {
-            const auto started = std::chrono::steady_clock::now();
-            at::mm(a, b);
-            best =
-                std::max(best, 2.0 * 512 * 512 * 512 / std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
-        }
-        return best;
-    }();
-    return rate;
-}
-
-// Share of the matrix rate that training reaches here, norms, attention, loss and optimiser counted; see tests/bench.
-constexpr double kEfficiency = 0.5;
-
-void estimate_time(BudgetAnswer& answer, const Layout& layout, const Architecture& a, bool whole_model, const TrainingSettings& training) {
-    const auto parameters = static_cast<double>(layout.parameter_count());
-    const auto table = static_cast<double>(a.vocab_size * a.d_model);
-    const auto tokens = static_cast<double>(training.batch_tokens * training.accumulate);
-    const double body = parameters - table;
-    // A token passes one of the two stacks; the vocabulary projection sees the target half.
-    const double forward = 2.0 * (body * 0.5 + table * 0.5) * tokens;
-    const double added = 2.0 * static_cast<double>(answer.added) * 0.5 * tokens;
-    const double backward = whole_model ? 2.0 * forward : forward + 2.0 * added;
-    answer.seconds_per_1000_updates = 1000.0 * (forward + added + backward) / (matrix_rate() * kEfficiency);
-}
-
-// The program, libtorch and the allocator's slack.
-constexpr double kProgramBytes = 170e6;
-
-double element_bytes(const DeviceSettings& device) { return device.dtype == "float32" ? 4 : 2; }
-
-double weights_bytes(const Layout& layout, const DeviceSettings& device) {
-    double total = 0;
-    for (const ParameterSpec& parameter : layout.parameters) {
-        const bool matrix = parameter.role == ParameterRole::matrix || parameter.role == ParameterRole::embedding;
-        total += static_cast<double>(parameter.count()) * (matrix ? element_bytes(device) : 4);
-    }
-    return total;
-}
-
-// Trained values cost five float32 each: value, gradient, two moments, the best value so far. What the backward pass keeps of a token, per
-// layer: the inputs of the norms and attention, queries, keys, values, the feed-forward network's middle, attention's weights.
-double training_bytes(const BudgetAnswer& answer, const Layout& layout, const Architecture& a, bool whole_model,
-                      const TrainingSettings& training, const DeviceSettings& device) {
-    const auto d = static_cast<double>(a.d_model), tokens = static_cast<double>(training.batch_tokens) / 2;
-    const double weights = static_cast<double>(kSentenceTokens) * (training.dropout == 0 || a.attention_dropout == 0 ? 0 : 2);
-    const double encoder = 10 * d + 2 * static_cast<double>(a.encoder_ffn) + static_cast<double>(a.encoder_heads) * weights;
-    const double decoder = 18 * d + 2 * static_cast<double>(a.decoder_ffn) + static_cast<double>(a.decoder_heads) * weights * 2;
-    const double kept = tokens * (static_cast<double>(a.encoder_layers) * encoder + static_cast<double>(a.decoder_layers) * decoder) * 4;
-    double total = kProgramBytes + weights_bytes(layout, device) + static_cast<double>(answer.trainable) * 20 + kept;
-    // The table's gradient comes in parts, from both ends of the model, before they are added.
-    if (whole_model) total += 2.0 * static_cast<double>(a.vocab_size) * d * 4;
-    // The loss holds three blocks of logits at a time; how large one may be, core/nn/vocabulary_loss.cpp says.
-    const double block = std::min(tokens * static_cast<double>(a.vocab_size), whole_model ? 0x1p24 : 0x1p22);
-    return total + 3 * block * 4;
-}
-
-// The caches of keys and values of a batch (both halves of the double buffer, all beams), and the scores of its rows.
-double inference_bytes(const Layout& layout, const Architecture& a, const DecodingSettings& decoding, const DeviceSettings& device) {
-    const auto d = static_cast<double>(a.d_model), layers = static_cast<double>(a.decoder_layers),
-               source = static_cast<double>(kSentenceTokens);
-    const double target = std::min(static_cast<double>(std::min(decoding.max_length, a.max_positions)), 1.5 * source);
-    const auto beams = static_cast<double>(decoding.beam_size);
-    const double sentences = std::max(1.0, static_cast<double>(decoding.batch_tokens) / (source * beams)), rows = sentences * beams;
-    const double own = 4 * rows * target * d * layers, cross = 2 * sentences * source * d * layers;
-    const double scores = 2 * rows * static_cast<double>(a.vocab_size) * 4;
-    return kProgramBytes + weights_bytes(layout, device) + (own + cross) * element_bytes(device) + scores;
 }
 
 }  // namespace
@@ -217,15 +138,13 @@ private:
 
 }  // namespace
 
-BudgetAnswer solve_budget(const std::string& model, const std::string& method_id, const Json& settings, const std::optional<Budget>& budget,
-                          const TrainingSettings& training, const DeviceSettings& device) {
-    if (device.threads > 0) at::set_num_threads(static_cast<int>(device.threads));
-    const ModelDescription description = describe_model(find_model(model));
+namespace {
+
+BudgetAnswer solve(const ModelDescription& description, const Method& method, const Json& settings, const std::optional<Budget>& budget) {
     const Layout& layout = description.layout;
-    const Method& method = find_method_by_id(method_id, "method");
     const Sizing sizing(method, layout, settings);
     BudgetAnswer answer;
-    answer.method = method_id;
+    answer.method = method.info().id;
     answer.size_knob = method.info().size_knob;
     sizing.solve(budget, answer);
     if (!answer.solved) return answer;
@@ -239,16 +158,40 @@ BudgetAnswer solve_budget(const std::string& model, const std::string& method_id
     answer.percent_base = sizing.percent_of(total.trainable);
     answer.percent_total = 100.0 * static_cast<double>(total.trainable) / static_cast<double>(layout.parameter_count() + total.added);
     answer.percent_stored = sizing.percent_of(total.stored);
-    const bool whole_model = total.trainable > layout.parameter_count() / 2;
-    estimate_time(answer, layout, description.architecture, whole_model, training);
-    answer.peak_memory_bytes =
-        static_cast<std::int64_t>(training_bytes(answer, layout, description.architecture, whole_model, training, device));
     return answer;
+}
+
+void add_costs(BudgetAnswer& answer, const ModelDescription& description, const Method& method, const TrainingSettings& training,
+               const DeviceSettings& device, const ModelDescription* teacher) {
+    const TrainingCosts costs = training_costs(description, method, *answer.solved, training, device, teacher);
+    answer.peak_memory_bytes = costs.peak_memory_bytes;
+    answer.seconds_per_1000_updates = costs.seconds_per_1000_updates;
+}
+
+std::optional<ModelDescription> describe_teacher(const TrainingSettings& training) {
+    if (training.teacher.empty()) return std::nullopt;
+    return describe_stored(find_model(training.teacher));
+}
+
+}  // namespace
+
+BudgetAnswer solve_budget(const std::string& model, const std::string& method_id, const Json& settings, const std::optional<Budget>& budget,
+                          const TrainingSettings& training, const DeviceSettings& device) {
+    const ModelDescription description = describe_stored(find_model(model));
+    const std::optional<ModelDescription> teacher = describe_teacher(training);
+    const Method& method = find_method_by_id(method_id, "method");
+    BudgetAnswer answer = solve(description, method, settings, budget);
+    if (answer.solved) add_costs(answer, description, method, training, device, teacher ? &*teacher : nullptr);
+    return answer;
+}
+
+BudgetAnswer solve_size(const std::string& model, const std::string& method, const Json& settings, const std::optional<Budget>& budget) {
+    return solve(describe_stored(find_model(model)), find_method_by_id(method, "method"), settings, budget);
 }
 
 double budget_percent(const Budget& budget, const std::string& model, const std::string& method, const Json& settings) {
     if (budget.unit == Budget::Unit::percent) return budget.amount;
-    const ModelDescription description = describe_model(find_model(model));
+    const ModelDescription description = describe_stored(find_model(model));
     BudgetAnswer answer;
     Sizing(find_method_by_id(method, "method"), description.layout, settings).solve(budget, answer);
     return *answer.requested;
@@ -268,18 +211,19 @@ Json MemoryNeeds::to_json() const {
 
 MemoryNeeds memory_needs(const std::string& model, const TrainingSettings& training, const DecodingSettings& decoding,
                          const DeviceSettings& device) {
-    const ModelDescription description = describe_model(find_model(model));
+    const ModelDescription description = describe_stored(find_model(model));
+    const std::optional<ModelDescription> teacher = describe_teacher(training);
     MemoryNeeds needs{device.dtype,
-                      static_cast<std::int64_t>(weights_bytes(description.layout, device)),
-                      static_cast<std::int64_t>(inference_bytes(description.layout, description.architecture, decoding, device)),
+                      weights_bytes(description.layout, device),
+                      translation_bytes(description, decoding, device),
                       decoding.beam_size,
                       decoding.batch_tokens,
                       training.batch_tokens,
                       {}};
-    for (const auto& method : methods()) {
-        const std::string& id = method->info().id;
-        needs.training_bytes.emplace_back(id, solve_budget(model, id, Json::object(), std::nullopt, training, device).peak_memory_bytes);
-    }
+    for (const auto& method : methods())
+        needs.training_bytes.emplace_back(method->info().id, training_costs(description, *method, method->complete(Json::object()),
+                                                                            training, device, teacher ? &*teacher : nullptr)
+                                                                 .peak_memory_bytes);
     return needs;
 }
 

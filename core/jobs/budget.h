@@ -28,8 +28,8 @@ struct BudgetAnswer {
     double percent_base = 0;              // 100 trainable / P_base
     double percent_total = 0;             // 100 trainable / (P_base + added), as Hugging Face PEFT prints it
     double percent_stored = 0;            // 100 stored / P_base
-    std::int64_t peak_memory_bytes = 0;   // estimate for training on the CPU with the given settings
-    double seconds_per_1000_updates = 0;  // estimate from this machine's own measured matrix rate
+    std::int64_t peak_memory_bytes = 0;   // estimate for training on the CPU with the given settings (core/train/costs.h)
+    double seconds_per_1000_updates = 0;  // the same of training proper, on this machine when it does nothing else
     std::string reason;                   // why nothing was solved
     Json to_json() const;
 };
@@ -39,13 +39,13 @@ struct BudgetAnswer {
 // that is within a tenth of their size.
 BudgetAnswer solve_budget(const std::string& model, const std::string& method, const Json& settings, const std::optional<Budget>& budget,
                           const TrainingSettings& training = {}, const DeviceSettings& device = {});
+// The same without estimates of memory and time: quick, no tensor work.
+BudgetAnswer solve_size(const std::string& model, const std::string& method, const Json& settings, const std::optional<Budget>& budget);
 
 // The budget as percent of the base, as BudgetAnswer::requested; a percentage needs no model. Without estimates: quick, no tensor work.
 double budget_percent(const Budget& budget, const std::string& model, const std::string& method, const Json& settings);
 
-// What one process needs at its peak on the CPU, in bytes, program and libraries counted. Estimates: tests/bench/memory.cpp holds them
-// against the measured peak and fails beyond a factor of kMemoryFactor. Sentences are taken to be kSentenceTokens long, translations half
-// as long again.
+// What one process needs at its peak on the CPU, in bytes: estimates of core/train/costs.h.
 struct MemoryNeeds {
     std::string dtype;               // of the matrix work
     std::int64_t weights_bytes = 0;  // of the base; mapped from the file when it holds this type, and then shared between processes
@@ -54,8 +54,6 @@ struct MemoryNeeds {
     std::vector<std::pair<std::string, std::int64_t>> training_bytes;      // by method, with its default settings
     Json to_json() const;
 };
-constexpr double kMemoryFactor = 1.4;
-constexpr std::int64_t kSentenceTokens = 40;
 
 // Works on a folder that holds only config.json.
 MemoryNeeds memory_needs(const std::string& model, const TrainingSettings& training = {}, const DecodingSettings& decoding = {},

@@ -39,7 +39,7 @@ std::vector<TokenPair> tokenise(const Tokenizer& tokenizer, const std::vector<Ro
 
 TunedMethod tune_method(const std::string& model, const std::string& method, const Json& settings, const std::optional<Budget>& budget,
                         const TrainingSettings& training) {
-    const BudgetAnswer answer = solve_budget(model, method, settings, budget, training);
+    const BudgetAnswer answer = solve_size(model, method, settings, budget);
     if (!answer.solved) throw Error(ErrorKind::config, method, answer.reason, "choose a budget within this range, or another method");
     TunedMethod tuned{*answer.solved, training.learning_rate, nullptr};
     if (tuned.learning_rate <= 0) tuned.learning_rate = find_method_by_id(method, "method").info().default_learning_rate;
@@ -66,7 +66,14 @@ std::shared_ptr<const BaseModel> open_teacher(const TrainingSettings& training, 
     if (training.teacher.empty()) return nullptr;
     const OpenModel teacher = open_model(training.teacher, base.device, sink, stop);
     const auto same = [](const TokenPair& a, const TokenPair& b) { return a.source == b.source && a.labels == b.labels; };
-    const auto ours = tokenise(*base.tokenizer, rows, source, target), theirs = tokenise(*teacher.tokenizer, rows, source, target);
+    const auto ours = tokenise(*base.tokenizer, rows, source, target);
+    std::vector<TokenPair> theirs;
+    try {
+        theirs = tokenise(*teacher.tokenizer, rows, source, target);
+    } catch (const Error& error) {
+        throw Error(error.kind(), "teacher " + training.teacher + ", " + error.where(), error.found(),
+                    "distil from a model with the same tokenizer");
+    }
     if (teacher.base->network->architecture().vocab_size != base.base->network->architecture().vocab_size ||
         !std::equal(ours.begin(), ours.end(), theirs.begin(), theirs.end(), same))
         throw Error(ErrorKind::config, "teacher " + training.teacher, "has another vocabulary than the base",
@@ -161,10 +168,30 @@ std::vector<Row> read_rows(const fs::path& texts, Split split, const std::string
     return rows;
 }
 
+namespace {
+
+// A folder for a run: gone again when the run ends before anything is in it.
+class RunFolder {
+public:
+    explicit RunFolder(fs::path path) : path_(std::move(path)), made_(!fs::exists(path_)) { make_folder(path_); }
+    ~RunFolder() {
+        std::error_code filled;
+        if (made_) fs::remove(path_, filled);
+    }
+    RunFolder(const RunFolder&) = delete;
+    RunFolder& operator=(const RunFolder&) = delete;
+
+private:
+    fs::path path_;
+    bool made_;
+};
+
+}  // namespace
+
 TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, std::stop_token stop) {
     if (fs::exists(request.output / "permille.json") && !request.resume)
         throw Error(ErrorKind::file, request.output.string(), "already holds an adapter", "give another --out, or remove it");
-    make_folder(request.output);
+    const RunFolder folder(request.output);
     OpenModel model;
     try {
         model = open_model(request.base, request.device, sink, stop);

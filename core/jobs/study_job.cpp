@@ -347,7 +347,7 @@ std::int64_t enqueue_study(const Study& study, const std::string& yaml, const fs
     for (std::size_t i = 0; i < ids.size(); ++i) {
         const RunSpec& spec = specs[i];
         if (spec.method == "none" || store.run(ids[i]).state != RunState::queued) continue;
-        const BudgetAnswer answer = solve_budget(spec.base, spec.method, spec.method_settings, spec.budget(), spec.training);
+        const BudgetAnswer answer = solve_size(spec.base, spec.method, spec.method_settings, spec.budget());
         if (!answer.solved) store.set_state(ids[i], RunState::skipped, answer.reason);
     }
     return static_cast<std::int64_t>(ids.size());

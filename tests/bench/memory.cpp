@@ -1,20 +1,27 @@
-// Holds the estimates of `permille info --memory` against the peak of a process that does it: every method trains, and the base translates,
-// each in a process of its own, on models made here. Prints a table; fails when an estimate is off by more than kMemoryFactor.
+// Holds the estimates of `permille info --memory` and `permille budget` against processes that do it: every method trains, so do some with
+// settings that change what a training costs, and the base translates, each in a process of its own, on models made here. Prints a table;
+// fails when an estimate is off by more than kMemoryFactor of the peak or kTimeFactor of the CPU time.
 //     bench_memory                     all of it
-//     bench_memory FOLDER TASK DTYPE   one measurement (TASK: translate or a method's id), as JSON
+//     bench_memory FOLDER TASK DTYPE   one measurement, as JSON; TASK: translate, or a method's id and settings of the training:
+//                                      "full optimiser=adafactor"
 //     bench_memory FOLDER open DTYPE   what opening takes; then, for every line on standard input, what is held with every weight in use
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <stdlib.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <numbers>
+#include <sstream>
 
 #include "core/base/error.h"
 #include "core/base/process.h"
 #include "core/decode/beam.h"
 #include "core/jobs/budget.h"
 #include "core/models/base_model.h"
+#include "core/train/costs.h"
 #include "core/train/trainer.h"
 #include "tests/bench/measure.h"
 
@@ -23,12 +30,30 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr double kMemoryFactor = 1.4, kTimeFactor = 2;
+constexpr std::int64_t kUpdates = 5;
+
 struct Shape {
     std::string name;
     std::int64_t d_model, layers, ffn, heads, vocabulary;
+    std::vector<std::string> tasks;  // beside translating
 };
-// One where the layers weigh more, one where the vocabulary does.
-const std::vector<Shape> kShapes = {{"deep", 512, 4, 2048, 8, 8000}, {"many-words", 256, 3, 1024, 4, 64000}};
+
+// All methods on one where a method's share shows; settings on one where the layers weigh more, and on one where the vocabulary does.
+std::vector<Shape> shapes() {
+    std::vector<std::string> all;
+    for (const auto& method : methods()) all.push_back(method->info().id);
+    return {{"wide", 384, 2, 1536, 6, 8000, all},
+            {"deep",
+             384,
+             4,
+             1536,
+             6,
+             8000,
+             {"lora", "lora gradient_checkpointing=true", "lora average_decay=0.99", "lora accumulate=3", "lora teacher=itself", "full",
+              "full optimiser=adafactor", "full gradient_checkpointing=true", "full average_decay=0.99"}},
+            {"many-words", 256, 3, 1024, 4, 64000, {"lora", "full", "full optimiser=adafactor"}}};
+}
 
 Json config_of(const Shape& shape) {
     return {{"model_type", "m2m_100"},
@@ -56,42 +81,68 @@ void make_model(const fs::path& folder, const Shape& shape) {
     save_model(folder, config, layout, weights, at::kFloat);
 }
 
-std::vector<TokenPair> make_pairs(std::int64_t vocabulary) {
-    std::vector<TokenPair> pairs(300);
-    std::uint32_t state = 1;
-    for (TokenPair& pair : pairs)
-        for (auto* side : {&pair.source, &pair.labels})
-            for (std::int64_t i = 0; i < kSentenceTokens; ++i) {
-                state = state * 1664525u + 1013904223u;
-                side->push_back(static_cast<std::int32_t>(4 + (state >> 8) % static_cast<std::uint32_t>(vocabulary - 4)));
-            }
+// Sentences of kSentenceTokens tokens on average and with a long tail, as in text, or all of that length.
+std::vector<TokenPair> make_pairs(std::int64_t vocabulary, bool varied) {
+    std::vector<TokenPair> pairs(static_cast<std::size_t>(1200));
+    SeededRandom random(1);
+    for (TokenPair& pair : pairs) {
+        const double normal = std::sqrt(-2 * std::log(1 - random.unit())) * std::cos(2 * std::numbers::pi * random.unit());
+        const double length = varied ? std::clamp(0.85 * kSentenceTokens * std::exp(0.6 * normal), 3.0, 120.0) : kSentenceTokens;
+        for (auto* side : {&pair.source, &pair.labels}) {
+            side->resize(static_cast<std::size_t>(length * (varied ? 0.9 + 0.2 * random.unit() : 1.0)));
+            for (std::int32_t& id : *side) id = static_cast<std::int32_t>(4 + random.below(static_cast<std::uint64_t>(vocabulary - 4)));
+        }
+    }
     return pairs;
+}
+
+// A task: the method, and the settings of the training.
+std::pair<std::string, TrainingSettings> parse_task(const std::string& task) {
+    std::istringstream words(task);
+    std::string method, word;
+    words >> method;
+    Json given = Json::object();
+    while (words >> word) {
+        const std::string name = word.substr(0, word.find('=')), value = word.substr(word.find('=') + 1);
+        const bool text = value.find_first_not_of("0123456789.") != std::string::npos && value != "true";
+        given[name] = text ? Json(value) : parse_json(value, task);
+    }
+    TrainingSettings training = TrainingSettings::fields().parse(given, task);
+    training.updates = kUpdates;
+    training.validate_every = 0;
+    training.checkpoint_every = 0;
+    return {method, training};
+}
+
+Json measure_training(const BaseModel& base, const std::string& task) {
+    const auto [id, training] = parse_task(task);
+    const auto pairs = make_pairs(base.network->architecture().vocab_size, true);
+    const Method& method = find_method_by_id(id, "method");
+    Attached attached = attach_method(method, *base.network, method.complete(Json::object()), 1);
+    const std::vector<TokenPair> valid(pairs.begin(), pairs.begin() + 20);
+    TrainerHooks hooks;
+    if (!training.teacher.empty()) hooks.teacher = base.network.get();
+    Trainer trainer(*base.network, attached, pairs, valid, training, 1e-4, 1, "", hooks);
+    const double cpu = bench::cpu_seconds(), wall = bench::wall_seconds();
+    const TrainingResult result = trainer.run({});
+    // Of training proper, as its share of the time on the wall.
+    const double used = (bench::cpu_seconds() - cpu) * result.seconds / (bench::wall_seconds() - wall);
+    return {{"peak_bytes", bench::peak_bytes()}, {"cpu_seconds_per_1000_updates", 1000 * used / static_cast<double>(result.updates)}};
 }
 
 Json measure(const std::string& folder, const std::string& task, const std::string& dtype) {
     at::set_num_threads(1);
     const auto base = load_base(folder, at::kCPU, parse_dtype(dtype, at::kCPU));
-    const auto pairs = make_pairs(base->network->architecture().vocab_size);
-    TrainingSettings training;
-    DecodingSettings decoding;
-    if (task == "translate") {
-        SearchSettings search;
-        search.beam_size = decoding.beam_size;
-        search.max_length = kSentenceTokens * 3 / 2;  // random weights never end a sentence
-        search.batch_tokens = decoding.batch_tokens;
-        std::vector<std::vector<std::int64_t>> sources;
-        for (std::size_t i = 0; i < 20; ++i) sources.emplace_back(pairs[i].source.begin(), pairs[i].source.end());
-        beam_search(*base->network, nullptr, sources, search);
-    } else {
-        training.updates = 2;
-        training.validate_every = 1;
-        training.checkpoint_every = 0;
-        Attached attached =
-            attach_method(find_method_by_id(task, "method"), *base->network, find_method_by_id(task, "method").complete(Json::object()), 1);
-        const std::vector<TokenPair> valid(pairs.begin(), pairs.begin() + 20);
-        Trainer trainer(*base->network, attached, pairs, valid, training, 1e-4, 1, "", {});
-        trainer.run({});
-    }
+    if (task != "translate") return measure_training(*base, task);
+    const DecodingSettings decoding;
+    SearchSettings search;
+    search.beam_size = decoding.beam_size;
+    search.max_length = kSentenceTokens * 3 / 2;  // random weights never end a sentence
+    search.batch_tokens = decoding.batch_tokens;
+    const auto pairs = make_pairs(base->network->architecture().vocab_size, false);
+    std::vector<std::vector<std::int64_t>> sources;
+    for (std::size_t i = 0; i < 20; ++i) sources.emplace_back(pairs[i].source.begin(), pairs[i].source.end());
+    beam_search(*base->network, nullptr, sources, search);
     return {{"peak_bytes", bench::peak_bytes()}};
 }
 
@@ -112,40 +163,61 @@ int measure_opening(const std::string& folder, const std::string& dtype) {
 }
 
 Json measured(const std::string& program, const std::string& folder, const std::string& task, const std::string& dtype) {
-    const std::string command = "'" + program + "' '" + folder + "' " + task + " " + dtype;
+    const std::string command = "'" + program + "' '" + folder + "' '" + task + "' " + dtype;
     FILE* child = popen(command.c_str(), "r");
     if (!child) throw Error(ErrorKind::internal, "bench_memory", "cannot start itself");
-    std::string text(200, '\0');
+    std::string text(400, '\0');
     text.resize(fread(text.data(), 1, text.size(), child));
     if (pclose(child) != 0) throw Error(ErrorKind::internal, command, "failed");
     return parse_json(text, command);
 }
 
-int compare(const std::string& program) {
+// The two figures, their ratio, and whether it is within the factor.
+bool compare(const char* what, const char* unit, double estimate, double found, double factor) {
+    const double ratio = estimate / found;
+    const bool good = ratio <= factor && ratio >= 1 / factor;
+    std::printf("  %s %5.0f of %5.0f %s, ratio %.2f%s", what, estimate, found, unit, ratio, good ? "" : " TOO FAR");
+    return good;
+}
+
+// Whether the estimates of one task hold.
+bool hold(const std::string& program, const std::string& folder, const Shape& shape, const std::string& task, const std::string& dtype) {
+    DeviceSettings device;
+    device.dtype = dtype;
+    device.threads = 1;
+    const ModelDescription base = describe_model(folder);
+    const Json found = measured(program, folder, task, dtype);
+    std::printf("%-10s %-8s %-32s", shape.name.c_str(), dtype.c_str(), task.c_str());
+    const double peak = found.at("peak_bytes").get<double>() / 1e6;
+    bool good = true;
+    if (task == "translate") {
+        good =
+            compare("memory", "MB", static_cast<double>(memory_needs(folder, {}, {}, device).inference_bytes) / 1e6, peak, kMemoryFactor);
+    } else {
+        const auto [id, training] = parse_task(task);
+        const Method& method = find_method_by_id(id, "method");
+        const TrainingCosts costs =
+            training_costs(base, method, method.complete(Json::object()), training, device, training.teacher.empty() ? nullptr : &base);
+        const bool memory = compare("memory", "MB", static_cast<double>(costs.peak_memory_bytes) / 1e6, peak, kMemoryFactor);
+        good = compare("time", "s", costs.seconds_per_1000_updates, found.at("cpu_seconds_per_1000_updates").get<double>(), kTimeFactor) &&
+               memory;
+    }
+    std::printf("\n");
+    std::fflush(stdout);
+    return good;
+}
+
+int compare_all(const std::string& program) {
     std::string pattern = (fs::temp_directory_path() / "permille-memory-XXXXXX").string();
     if (!mkdtemp(pattern.data())) throw Error(ErrorKind::internal, pattern, "cannot be made");
     int failed = 0;
-    for (const Shape& shape : kShapes) {
+    for (const Shape& shape : shapes()) {
         const std::string folder = pattern + "/" + shape.name;
         make_model(folder, shape);
-        for (const char* dtype : {"float32", "bfloat16"}) {
-            DeviceSettings device;
-            device.dtype = dtype;
-            const MemoryNeeds needs = memory_needs(folder, {}, {}, device);
-            auto tasks = needs.training_bytes;
-            // What a method adds is float32 in any case, so one shows the rest.
-            if (std::string(dtype) != "float32") std::erase_if(tasks, [](const auto& task) { return task.first != "lora"; });
-            tasks.emplace_back("translate", needs.inference_bytes);
-            for (const auto& [task, estimate] : tasks) {
-                const auto peak = measured(program, folder, task, dtype).at("peak_bytes").get<std::int64_t>();
-                const double ratio = static_cast<double>(estimate) / static_cast<double>(peak);
-                const bool good = ratio <= kMemoryFactor && ratio >= 1 / kMemoryFactor;
-                std::printf("%-12s %-9s %-12s estimate %6.0f MB, peak %6.0f MB, ratio %.2f%s\n", shape.name.c_str(), dtype, task.c_str(),
-                            static_cast<double>(estimate) / 1e6, static_cast<double>(peak) / 1e6, ratio, good ? "" : "  TOO FAR");
-                std::fflush(stdout);
-                failed += !good;
-            }
-        }
+        for (const std::string& task : shape.tasks) failed += !hold(program, folder, shape, task, "float32");
+        failed += !hold(program, folder, shape, "translate", "float32");
+        // What a method adds is float32 in any case, so one shows the rest.
+        for (const char* task : {"lora", "translate"}) failed += !hold(program, folder, shape, task, "bfloat16");
     }
     fs::remove_all(pattern);
     return failed ? 1 : 0;
@@ -156,7 +228,7 @@ int compare(const std::string& program) {
 int main(int count, char** arguments) {
     prepare_process();
     try {
-        if (count != 4) return compare(fs::read_symlink("/proc/self/exe").string());
+        if (count != 4) return compare_all(fs::read_symlink("/proc/self/exe").string());
         if (std::string(arguments[2]) == "open") return measure_opening(arguments[1], arguments[3]);
         std::cout << measure(arguments[1], arguments[2], arguments[3]).dump() << std::endl;
         return 0;

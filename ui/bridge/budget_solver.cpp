@@ -57,8 +57,9 @@ BudgetSolver::BudgetSolver(Solve solve, QObject* parent) : QObject(parent) {
     if (!solve)
         solve = [](const BudgetQuestion& q) {
             // While one fills in a form nothing is downloaded.
-            if (must_download(q.base))
-                throw Error(ErrorKind::config, q.base, "is not on this machine yet", "download it on the page of bases");
+            for (const std::string& model : {q.base, q.training.teacher})
+                if (!model.empty() && must_download(model))
+                    throw Error(ErrorKind::config, model, "is not on this machine yet", "download it on the page of bases");
             return solve_budget(q.base, q.method, q.settings, q.budget, q.training, q.device);
         };
     worker_ = new Worker(this, std::move(solve));
