@@ -55,6 +55,31 @@ void report(const Error& error, bool json) {
     }
 }
 
+// An option with nothing in it means what leaving it out means, or is a variable of a script that was not set.
+void refuse_empty(const CLI::App& place) {
+    for (const CLI::Option* option : place.get_options())
+        for (const std::string& value : option->results())
+            if (value.empty()) throw Error(ErrorKind::usage, option->get_name(), "is empty", "give a value, or leave it out");
+    for (const CLI::App* deeper : place.get_subcommands()) refuse_empty(*deeper);
+}
+
+// What CLI11 says, in words of ours where its own do not help.
+std::string explained(const CLI::ParseError& error, const std::vector<std::string>& verbs, const std::string& of, const std::string& word) {
+    std::string what = error.what();
+    const bool none_given = dynamic_cast<const CLI::RequiredError*>(&error) && what.starts_with("A subcommand");
+    if (!verbs.empty() && !word.empty() && word[0] != '-') {
+        const std::string near = nearest(word, verbs);
+        return "'" + word + "' is not a verb" + of +
+               (near.empty() ? "; there " + std::string(verbs.size() > 1 ? "are " : "is ") + list_some(verbs)
+                             : "; did you mean '" + near + "'?");
+    }
+    if (none_given) return "no verb is given";
+    // A range without an upper end, which it prints with all of its 309 digits.
+    const auto range = what.find(" not in range 0.000000 to ");
+    if (range != std::string::npos && what.size() - range > 200) what = what.substr(0, range) + " is not a number from 0 on";
+    return what;
+}
+
 int exit_code(const Error& error) { return error.kind() == ErrorKind::usage ? kWrongUsage : kFailed; }
 
 int run(int argc, char** argv) {
@@ -83,6 +108,7 @@ int run(int argc, char** argv) {
     const bool json_asked = std::any_of(argv + 1, argv + argc, [](const char* word) { return std::string_view(word) == "--json"; });
     try {
         app.parse(argc, argv);
+        refuse_empty(app);
         Console console(json, quiet);
         for (const auto& [verb, action] : actions) {
             if (verb->parsed()) return action(console);
@@ -91,19 +117,21 @@ int run(int argc, char** argv) {
     } catch (const CLI::Success& success) {  // --help, --version
         return app.exit(success);
     } catch (const CLI::ParseError& error) {
+        // The verb that was meant, as deep as it was understood, and the verbs that may come next.
         std::string verb;
-        for (const auto& [candidate, action] : actions) {
-            if (candidate->parsed()) verb = candidate->get_name() + " ";
+        int words = 1;
+        const CLI::App* place = &app;
+        for (auto parsed = place->get_subcommands(); !parsed.empty(); parsed = place->get_subcommands()) {
+            place = parsed.front();
+            verb += place->get_name() + " ";
+            ++words;
         }
-        std::string what = error.what();
-        if (verb.empty() && argc > 1 && argv[1][0] != '-') {
-            std::vector<std::string> names;
-            for (const Command& command : kCommands) names.emplace_back(command.name);
-            const std::string near = nearest(argv[1], names);
-            what = std::string("'") + argv[1] + "' is not a verb" + (near.empty() ? "" : "; did you mean '" + near + "'?");
-        }
-        if (dynamic_cast<const CLI::RequiredError*>(&error) && what.starts_with("A subcommand")) what = "no verb is given";
-        report(Error(ErrorKind::usage, "", what, "see permille " + verb + "--help"), json_asked);
+        std::vector<std::string> verbs;
+        for (const CLI::App* next : place->get_subcommands([](const CLI::App*) { return true; })) verbs.push_back(next->get_name());
+        const std::string word = words < argc ? argv[words] : "";
+        report(Error(ErrorKind::usage, "", explained(error, verbs, verb.empty() ? "" : " of " + verb.substr(0, verb.size() - 1), word),
+                     "see permille " + verb + "--help"),
+               json_asked);
         return kWrongUsage;
     } catch (const Error& error) {
         report(error, json_asked);

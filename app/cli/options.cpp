@@ -51,7 +51,8 @@ void add_field_options(CLI::App& verb, const std::vector<Field>& fields, Json& g
                     (*target)[field.name] = checked(field, text, "");
                 } catch (const Error& error) {
                     std::string fix = error.fix();  // it calls the field by its name in files
-                    if (const auto at = fix.find(field.name); at != std::string::npos) fix.replace(at, field.name.size(), shown);
+                    if (const auto at = fix.find(field.name); at != std::string::npos && (at == 0 || fix[at - 1] != '('))
+                        fix.replace(at, field.name.size(), shown);
                     throw Error(ErrorKind::usage, shown, error.found(), fix);
                 }
             },
@@ -93,14 +94,26 @@ Json parse_assignments(const std::vector<std::string>& assignments, const std::s
         const auto equals = text.find('=');
         if (equals == std::string::npos || equals == 0)
             throw Error(ErrorKind::usage, option, "'" + text + "' is not name=value", "write for example " + option + " rank=8");
-        object[text.substr(0, equals)] = text.substr(equals + 1);
+        const std::string name = text.substr(0, equals);
+        if (object.contains(name))
+            throw Error(ErrorKind::usage, option,
+                        "'" + name + "' is given twice, as " + plain(object[name]) + " and " + text.substr(equals + 1), "give it once");
+        object[name] = text.substr(equals + 1);
     }
     return object;
 }
 
+void refuse_size(const MethodInfo& method, const Json& knobs) {
+    if (method.size_knob.empty() || !knobs.contains(method.size_knob)) return;
+    throw Error(ErrorKind::usage, "--set", "'" + method.size_knob + "' of " + method.id + " is what the budget is solved for",
+                "give the budget or this knob, not both");
+}
+
 std::vector<Budget> parse_budgets(const std::string& list, const std::string& option) {
     std::vector<Budget> budgets;
-    for (const auto& text : split_list(list)) {
+    const auto texts = split_list(list);
+    if (texts.empty() && !list.empty()) throw Error(ErrorKind::usage, option, "'" + list + "' names no budget", "write for example 1%,5%");
+    for (const auto& text : texts) {
         try {
             budgets.push_back(parse_budget(text, option));
         } catch (const Error& error) {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/method_info.h"
 #include "core/base/spec.h"
 
 namespace permille::cli {
@@ -28,7 +29,11 @@ void add_database_option(CLI::App& verb, std::filesystem::path& file);
 std::filesystem::path find_texts(const std::string& name, const std::string& option, const std::filesystem::path& database,
                                  std::string& source, std::string& target);
 
-// "name=value" texts as an object; throws Error(usage) for text without "=". Values stay text: the field lists turn them into numbers.
+// Throws Error(usage) when knobs that go with a budget hold the size that is solved from it.
+void refuse_size(const MethodInfo& method, const Json& knobs);
+
+// "name=value" texts as an object; throws Error(usage) for text without "=" and for a name that is there twice. Values stay text: the field
+// lists turn them into numbers.
 Json parse_assignments(const std::vector<std::string>& assignments, const std::string& option);
 
 // "1%,5‰,300k,2MB" as budgets; throws Error(usage).

@@ -22,6 +22,7 @@ namespace {
 
 std::string shown(double value) {
     std::ostringstream text;
+    text.precision(10);  // an end of a range such as 0.9999999 is not 1
     text << value;
     return text.str();
 }

@@ -24,6 +24,8 @@ namespace {
     if (advice.empty()) {
         switch (code) {
             case ENOENT: advice = "check the path"; break;
+            case ENOTDIR:
+            case EEXIST: advice = "something on this path is a file: choose another"; break;
             case EACCES:
             case EROFS: advice = "choose a place you may write to, or change the permissions"; break;
             case ENOSPC: advice = "free some space on the disk and try again"; break;

@@ -60,16 +60,22 @@ Action make_budget(CLI::App& verb) {
             "shares of the base's parameters (0.5%,5‰), numbers of them (300k,1.2M) or sizes of the adapter file (2MB,500kB); without "
             "it the default sizes are counted")
         ->type_name("P[,Q...]");
-    verb.add_flag("--at-most", options->at_most, "never exceed a budget; without it the nearest size is taken");
+    verb.add_flag("--at-most", options->at_most, "never exceed a budget; without it the nearest size is taken")->needs("--budget");
     verb.add_option("--set", options->knobs, "a knob of the method, knob=value; may be given several times")->type_name("KNOB=VALUE");
     add_field_options(verb, TrainingSettings::fields().list(), options->training, "Training (for the estimates)");
     add_device_options(verb, options->device);
+    verb.footer(
+        "memory: of the process at its peak while it trains on the CPU with these settings, the text not counted. time: of training alone,\n"
+        "without validation, on this machine when nothing else runs, from speeds that are measured once and kept in speed.json of the data\n"
+        "folder. Both are estimates; batches are taken to be full.");
     return [options](Console& console) {
         std::vector<std::string> methods = split_list(options->methods);
         if (options->methods == "all") {
             methods.clear();
             for (const auto& method : method_catalog()) methods.push_back(method.id);
         }
+        if (methods.empty())
+            throw Error(ErrorKind::usage, "--method", "'" + options->methods + "' names no method", "see permille methods");
         std::vector<std::optional<Budget>> budgets;
         for (Budget budget : parse_budgets(options->budgets, "--budget")) {
             budget.at_most = budget.at_most || options->at_most;
@@ -80,12 +86,15 @@ Action make_budget(CLI::App& verb) {
         const auto training = TrainingSettings::fields().parse(options->training, "");
         const auto device = DeviceSettings::fields().parse(options->device, "");
 
-        find_model(options->model, console.sink());  // downloads it, with its progress, when it is not here
+        // Downloads what is not here, with its progress.
+        find_model(options->model, console.sink());
+        if (!training.teacher.empty()) find_model(training.teacher, console.sink());
 
         std::vector<BudgetAnswer> answers;
         for (const auto& id : methods) {
             const MethodInfo& method = find_method(id, "--method");
             const Json own = knobs_for(method, knobs, methods);
+            if (budgets.front()) refuse_size(method, own);
             for (const auto& budget : budgets) answers.push_back(solve_budget(options->model, method.id, own, budget, training, device));
         }
         if (console.json()) {

@@ -33,6 +33,7 @@ int work(Options& options, Console& console) {
             throw Error(ErrorKind::usage, "--budget", "one run has one budget, found " + std::to_string(budgets.size()),
                         "give one, such as 2%, or write a study and use permille run");
         request.budget = budgets.front();
+        refuse_size(method, request.method_settings);
         request.budget->at_most = request.budget->at_most || options.at_most;
     }
     request.train_texts = find_texts(options.train, "--train", options.database, options.source, options.target);
@@ -90,7 +91,7 @@ Action make_train(CLI::App& verb) {
     verb.add_option("--budget,-b", options->budget,
                     "how large: a share of the base's parameters (2%, 5‰), a number of them (300k, 1.2M) or the size of the adapter file "
                     "(2MB); the size knob is solved from it");
-    verb.add_flag("--at-most", options->at_most, "never exceed the budget; without it the nearest size is taken");
+    verb.add_flag("--at-most", options->at_most, "never exceed the budget; without it the nearest size is taken")->needs("--budget");
     verb.add_option("--set", options->knobs, "a knob of the method; may be given several times")->type_name("KNOB=VALUE");
     verb.add_option("--train", options->train, "training text: a TSV file (source, target) or a named corpus")
         ->required()
