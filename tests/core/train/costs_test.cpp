@@ -68,7 +68,8 @@ TEST_CASE("the bytes of an optimiser's state are those that it allocates", "[tra
             TrainingSettings settings;
             settings.optimiser = name;
             std::int64_t bytes = 0;
-            for (const auto& [key, tensor] : make_optimiser(attached, settings)->state())
+            const auto optimiser = make_optimiser(attached, settings);
+            for (const auto& [key, tensor] : optimiser->state())
                 if (!key.starts_with("steps.")) bytes += tensor.numel() * 4;
             return bytes;
         };
