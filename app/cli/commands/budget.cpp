@@ -65,8 +65,10 @@ Action make_budget(CLI::App& verb) {
     add_field_options(verb, TrainingSettings::fields().list(), options->training, "Training (for the estimates)");
     add_device_options(verb, options->device);
     verb.footer(
-        "memory: of the process at its peak while it trains on the CPU with these settings, the text not counted. time: of training alone,\n"
-        "without validation, on this machine when nothing else runs, from speeds that are measured once and kept in speed.json of the data\n"
+        "memory: of the process at its peak while it trains on the CPU with these settings, the text not counted. time: of training "
+        "alone,\n"
+        "without validation, on this machine when nothing else runs, from speeds that are measured once and kept in speed.json of the "
+        "data\n"
         "folder. Both are estimates; batches are taken to be full.");
     return [options](Console& console) {
         std::vector<std::string> methods = split_list(options->methods);
