@@ -31,7 +31,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr double kMemoryFactor = 1.4, kTimeFactor = 2;
-constexpr std::int64_t kUpdates = 5;
+constexpr std::int64_t kUpdates = 8;
 
 struct Shape {
     std::string name;
