@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "core/base/error.h"
 
 namespace permille {
@@ -13,7 +15,10 @@ constexpr const char* kSides[] = {"encoder", "decoder"};
 class Merging {
 public:
     Merging(const Attached& attached, const Seq2Seq& base)
-        : attached_(attached), attachment_(*attached.attachment), merged_{base.architecture(), base.layout(), base.weights()} {
+        : attached_(attached),
+          attachment_(*attached.attachment),
+          forward_(base.inference(&attachment_)),
+          merged_{base.architecture(), base.layout(), base.weights()} {
         for (std::size_t i = 0; i < merged_.weights.size(); ++i)
             if (attachment_.parameters[i].defined()) merged_.weights[i] = attachment_.parameters[i].detach();
     }
@@ -82,8 +87,18 @@ private:
             put(site.weight, weight);
             put(site.bias, bias);
         };
-        merge_all(attachment_.linears.at(index));
+        merge_all(in_order_of_merging(attachment_.linears.at(index), site));
         merge_all(attachment_.outputs.at(index));
+    }
+
+    // Those that change what the projection reads come last: the updates of the others read it too, wherever they were attached.
+    std::vector<const LinearDelta*> in_order_of_merging(const std::vector<std::unique_ptr<LinearDelta>>& modules, const Site& site) const {
+        std::vector<const LinearDelta*> list;
+        for (const auto& module : modules) list.push_back(module.get());
+        const at::Tensor read = at::ones({1, site.in});
+        std::stable_partition(list.begin(), list.end(),
+                              [&](const LinearDelta* module) { return module->input(forward_, read).is_same(read); });
+        return list;
     }
 
     void merge_table(const Site& site, int index, int parameter) {
@@ -96,6 +111,7 @@ private:
 
     const Attached& attached_;
     const Attachment& attachment_;
+    Forward forward_;
     Merged merged_;
 };
 

@@ -1,6 +1,7 @@
 #include "core/peft/method.h"
 
 #include "core/nn/parts.h"
+#include "core/peft/merge.h"
 #include "tests/support/models.h"
 #include "tests/support/test.h"
 
@@ -139,6 +140,20 @@ TEST_CASE("combined methods train side by side", "[peft]") {
     require_error([&] { both.complete({{"rank", 3}}); }, ErrorKind::config, {"rank", "lora.rank"});
     const Method& clash = find_method_by_id("bitfit+layernorm", "");
     require_error([&] { clash.tensors(layout, clash.complete(Json::object())); }, ErrorKind::config, {"bitfit", "layernorm", "both train"});
+}
+
+TEST_CASE("combined methods merge in whatever order they stand", "[peft]") {
+    for (const char* id : {"ia3+lora", "lora+ia3"}) {
+        INFO(id);
+        const Method& both = find_method_by_id(id, "");
+        const Attached attached = attach_method(both, model(), both.complete({{"lora.targets", "all"}, {"lora.rank", 2}}), 4);
+        SeededRandom random(5);
+        for (const at::Tensor& value : attached.values) value.detach().add_(0.1 * random.unit());
+        const Seq2Seq merged(model().architecture(), merged_weights(attached, model()), model().logits_bias(), at::kFloat);
+        const at::NoGradGuard guard;
+        const at::Tensor want = logits(attached);
+        require_close(logits_of(merged, merged.inference(), batch_of(merged, random_pairs(3, 50, 1))), want, 1e-4);
+    }
 }
 
 TEST_CASE("unknown methods and settings name what is near", "[peft]") {
