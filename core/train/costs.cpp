@@ -16,8 +16,8 @@ namespace {
 
 // The program, libtorch, and what the allocator holds in any case.
 constexpr double kProgramBytes = 170e6;
-// Batches differ in shape, so that what one leaves in the heap does not fit the next: the heap is about so many times as large as what is in
-// use at once. It goes on growing, ever more slowly, for some hundred updates.
+// Batches differ in shape, so that what one leaves in the heap does not fit the next: the heap is about so many times as large as what is
+// in use at once. It goes on growing, ever more slowly, for some hundred updates.
 constexpr double kHeapSlack = 2.0;
 // Plain operators over the rows of one layer, forward: norms, residuals with dropout, biases, the reshaping around attention; and over the
 // rows of the feed-forward network's middle, and over logits.
