@@ -139,6 +139,36 @@ TEST_CASE("training leaves the base as it is and moves every trained tensor", "[
     });
 }
 
+TEST_CASE("a run that was stopped and continued is bit for bit the run that was not", "[contract]") {
+    const TemporaryFolder folder;
+    for_all([&](const Method& method, const Family&, const Seq2Seq& model) {
+        const auto pairs = random_pairs(20, 50, 7);
+        TrainingSettings settings;
+        settings.updates = 4;
+        settings.warmup_updates = 1;
+        settings.validate_every = 2;
+        const auto checkpoint = folder / "state";
+        const auto trainer = [&](Attached& attached, const std::filesystem::path& file, TrainerHooks hooks) {
+            return Trainer(model, attached, pairs, pairs, settings, 0.01, 3, file, std::move(hooks));
+        };
+        Attached whole = attach_shaken(method, model), begun = attach_shaken(method, model);
+        trainer(whole, "", {}).run({});
+        std::stop_source stop;
+        TrainerHooks hooks;
+        hooks.sink = [&](const Event& event) {
+            if (event.text == "valid_loss") stop.request_stop();
+        };
+        REQUIRE(trainer(begun, checkpoint, hooks).run(stop.get_token()).updates == 2);
+        Attached continued = attach_method(method, model, small_settings(method), 1);  // other values: the checkpoint has the run's
+        Trainer rest = trainer(continued, checkpoint, {});
+        REQUIRE(rest.resume());
+        REQUIRE(rest.run({}).updates == 4);
+        for (std::size_t i = 0; i < whole.values.size(); ++i)
+            require_same(continued.values[i].detach(), whole.values[i].detach(), whole.specs[i].name);
+        std::filesystem::remove(checkpoint);
+    });
+}
+
 TEST_CASE("a saved adapter is loaded exactly", "[contract]") {
     for (const Family& family : families()) {
         const TemporaryFolder folder;
