@@ -1,7 +1,6 @@
 #include "core/jobs/model_job.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +12,7 @@
 #include "core/decode/sample.h"
 #include "core/jobs/hub.h"
 #include "core/jobs/session.h"
+#include "core/nn/threads.h"
 #include "core/peft/adapter_file.h"
 #include "core/text/tokenizers.h"
 #include "core/train/trainer.h"
@@ -146,17 +146,13 @@ std::string TextCodec::decode(const std::vector<std::int64_t>& ids) const { retu
 OpenModel open_model(const std::string& model, const DeviceSettings& settings, const EventSink& sink, const std::stop_token& stop) {
     OpenModel open;
     open.device = settings;
-    use_threads(settings);
+    use_threads(settings.threads);
     const at::Device device = parse_device(settings.device);
     const fs::path folder = find_model(model, sink, stop);
     open.base = load_base(folder, device, parse_dtype(settings.dtype, device));
     if (!open.base->note.empty()) log_to(sink, folder.string() + ": " + open.base->note);
     open.tokenizer = load_tokenizer(folder);
     return open;
-}
-
-void use_threads(const DeviceSettings& settings) {
-    if (settings.threads > 0) at::set_num_threads(static_cast<int>(settings.threads));
 }
 
 SearchSettings search_for(const OpenModel& model, const std::string& target_language, const DecodingSettings& settings) {

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/Parallel.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include "core/data/corpus.h"
 #include "core/jobs/model_job.h"
 #include "core/models/base_model.h"
+#include "core/nn/threads.h"
 #include "core/text/m2m100_tokenizer.h"
 #include "core/text/tokenizers.h"
 #include "core/text/vocabulary_trainer.h"
@@ -206,7 +206,7 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
     const PretrainRecipe recipe = read_pretrain_recipe(recipe_file);
     const at::Device device = parse_device(device_settings.device);
     const at::ScalarType compute = parse_dtype(device_settings.dtype, device);
-    if (device_settings.threads > 0) at::set_num_threads(static_cast<int>(device_settings.threads));
+    use_threads(device_settings.threads);
     make_folder(work);
 
     struct Text {

@@ -25,9 +25,6 @@ struct OpenModel {
 OpenModel open_model(const std::string& model, const DeviceSettings& settings, const EventSink& sink = {},
                      const std::stop_token& stop = {});
 
-// Sets this thread's share of the cores for torch's parallel loops (OpenMP counts per calling thread).
-void use_threads(const DeviceSettings& settings);
-
 // How translations into a language are searched for: the settings with what the model's files and its tokenizer ask for.
 SearchSettings search_for(const OpenModel& model, const std::string& target_language, const DecodingSettings& settings);
 

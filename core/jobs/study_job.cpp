@@ -17,6 +17,7 @@
 #include "core/jobs/negatives.h"
 #include "core/jobs/run_job.h"
 #include "core/metrics/metrics.h"
+#include "core/nn/threads.h"
 #include "core/peft/adapter_file.h"
 #include "core/store/store.h"
 
@@ -366,7 +367,7 @@ struct StudyRunner::State {
 
     void work() {
         try {
-            use_threads(device);
+            use_threads(device.threads);
             Store store(database, Store::Open::existing);
             while (!stop.stop_requested()) {
                 std::optional<RunRow> taken;

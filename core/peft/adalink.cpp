@@ -99,10 +99,7 @@ public:
     }
 
     std::int64_t largest_size(const Layout& layout, const Json& settings) const override {
-        std::int64_t largest = 1;
-        for (const int index : config(settings).sites(layout))
-            largest = std::max(largest, layout.sites[static_cast<std::size_t>(index)].out);
-        return largest;
+        return widest_output(layout, config(settings).sites(layout));
     }
 };
 

@@ -1,8 +1,10 @@
 #include "core/peft/adapter_block.h"
 
 #include <ATen/ATen.h>
+
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/error.h"
@@ -91,6 +93,26 @@ std::string layer_stem(const Site& site) {
 std::string adapter_stem(const Site& site) {
     const bool self = site.name.ends_with(".self_attn.output"), cross = site.name.ends_with(".cross_attn.output");
     return layer_stem(site) + (self ? "attention_adapters." : cross ? "cross_attention_adapters." : "output_adapters.");
+}
+
+void add_blocks(std::vector<TensorSpec>& specs, const Layout& layout, const std::vector<int>& sites, std::int64_t middle,
+                const std::string& initialisation) {
+    for (const int index : sites) {
+        const Site& site = layout.sites[static_cast<std::size_t>(index)];
+        AdapterBlock::add_specs(specs, adapter_stem(site), site.out, middle, BlockStart::of(initialisation, site.out, middle));
+    }
+}
+
+std::int64_t widest_output(const Layout& layout) {
+    std::int64_t widest = 1;
+    for (const Site& site : layout.sites) widest = std::max(widest, site.out);
+    return widest;
+}
+
+std::int64_t widest_output(const Layout& layout, const std::vector<int>& sites) {
+    std::int64_t widest = 1;
+    for (const int index : sites) widest = std::max(widest, layout.sites[static_cast<std::size_t>(index)].out);
+    return widest;
 }
 
 bool is_pre_norm(const Layout& layout) { return layout.site("encoder.norm") >= 0; }

@@ -49,6 +49,12 @@ struct BlockPlaces {
 std::vector<int> block_outputs(const Layout& layout, const Scope& scope, const BlockPlaces& places);
 // "encoder.layers.3.output_adapters." for the site "encoder.3.ffn.output"; AdapterHub's names of the three places.
 std::string adapter_stem(const Site& site);
+// A block at each of these sites, named by its adapter_stem(); initialisation: of BlockStart.
+void add_blocks(std::vector<TensorSpec>& specs, const Layout& layout, const std::vector<int>& sites, std::int64_t middle,
+                const std::string& initialisation);
+// The largest width of what flows out of any site, which is the feed-forward block's, or of these.
+std::int64_t widest_output(const Layout& layout);
+std::int64_t widest_output(const Layout& layout, const std::vector<int>& sites);
 // "encoder.layers.3." for any site of a layer.
 std::string layer_stem(const Site& site);
 // Whether norms stand before the blocks (mBART, M2M-100) or after the residual addition (Marian).

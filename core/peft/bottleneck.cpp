@@ -111,11 +111,7 @@ public:
                     {"reduction_factor", reduction_factor(width, chosen.bottleneck_dim)}};
     }
 
-    std::int64_t largest_size(const Layout& layout, const Json&) const override {
-        std::int64_t largest = 1;
-        for (const Site& site : layout.sites) largest = std::max(largest, site.out);  // the width of the feed-forward block
-        return largest;
-    }
+    std::int64_t largest_size(const Layout& layout, const Json&) const override { return widest_output(layout); }
 
 private:
     // "encoder.3.output": after a layer, not after one of its blocks; and "decoder.3.cross_attn.memory".

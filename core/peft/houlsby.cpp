@@ -2,8 +2,6 @@
 // residual addition and a norm that follows it: h + a(h), h what the block gives, a(x) = Wu phi(Wd x + bd) + bu. As AdapterHub's
 // double_seq_bn, whose non-linearity is swish and whose adapters after cross-attention are an option. The paper trains the layer norms too
 // (train_layernorm); AdapterHub does not, nor do we unless asked.
-#include <algorithm>
-
 #include "core/base/error.h"
 #include "core/peft/adapter_block.h"
 #include "core/peft/adapterhub.h"
@@ -57,11 +55,7 @@ public:
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const HoulsbyConfig chosen = config(settings);
         std::vector<TensorSpec> specs;
-        for (const int index : chosen.sites(layout)) {
-            const Site& site = layout.sites[static_cast<std::size_t>(index)];
-            AdapterBlock::add_specs(specs, adapter_stem(site), site.out, chosen.bottleneck_dim,
-                                    BlockStart::of(chosen.initialisation, site.out, chosen.bottleneck_dim));
-        }
+        add_blocks(specs, layout, chosen.sites(layout), chosen.bottleneck_dim, chosen.initialisation);
         require_match(specs, info_.id);
         if (chosen.train_layernorm) add_norms(specs, layout, chosen);
         return specs;
@@ -89,10 +83,7 @@ public:
     }
 
     std::int64_t largest_size(const Layout& layout, const Json& settings) const override {
-        std::int64_t largest = 1;
-        for (const int index : config(settings).sites(layout))
-            largest = std::max(largest, layout.sites[static_cast<std::size_t>(index)].out);
-        return largest;
+        return widest_output(layout, config(settings).sites(layout));
     }
 };
 

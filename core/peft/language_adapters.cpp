@@ -6,8 +6,6 @@
 // adapters.
 #include <ATen/ATen.h>
 
-#include <algorithm>
-
 #include "core/base/error.h"
 #include "core/nn/parts.h"
 #include "core/peft/adapter_block.h"
@@ -87,11 +85,7 @@ public:
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const LanguageAdaptersConfig chosen = config(settings);
         std::vector<TensorSpec> specs;
-        for (const int index : chosen.sites(layout)) {
-            const Site& site = layout.sites[static_cast<std::size_t>(index)];
-            AdapterBlock::add_specs(specs, adapter_stem(site), site.out, chosen.bottleneck_dim,
-                                    BlockStart::of(chosen.initialisation, site.out, chosen.bottleneck_dim));
-        }
+        add_blocks(specs, layout, chosen.sites(layout), chosen.bottleneck_dim, chosen.initialisation);
         require_match(specs, info_.id);
         if (const int block = chosen.block(layout); block >= 0) {
             const std::int64_t width = layout.sites[static_cast<std::size_t>(block)].out, first = width / 2, second = width - first;
@@ -127,11 +121,7 @@ public:
                     {"reduction_factor", reduction_factor(width, chosen.bottleneck_dim)}};
     }
 
-    std::int64_t largest_size(const Layout& layout, const Json&) const override {
-        std::int64_t largest = 1;
-        for (const Site& site : layout.sites) largest = std::max(largest, site.out);  // the width of the feed-forward block
-        return largest;
-    }
+    std::int64_t largest_size(const Layout& layout, const Json&) const override { return widest_output(layout); }
 };
 
 }  // namespace

@@ -5,8 +5,6 @@
 // par_bn does. In a post-norm model the two are the same.
 #include <ATen/ATen.h>
 
-#include <algorithm>
-
 #include "core/base/error.h"
 #include "core/nn/parts.h"
 #include "core/peft/adapter_block.h"
@@ -107,11 +105,7 @@ public:
                     {"reduction_factor", reduction_factor(width, chosen.bottleneck_dim)}};
     }
 
-    std::int64_t largest_size(const Layout& layout, const Json&) const override {
-        std::int64_t largest = 1;
-        for (const Site& site : layout.sites) largest = std::max(largest, site.out);  // the width of the feed-forward block
-        return largest;
-    }
+    std::int64_t largest_size(const Layout& layout, const Json&) const override { return widest_output(layout); }
 };
 
 }  // namespace

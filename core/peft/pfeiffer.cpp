@@ -3,8 +3,6 @@
 // x + ffn(LN x), the layer gives z + a(z); where they stand after, with z = x + ffn(x), it gives LN(z + a(LN z)), the same frozen norm
 // twice. The flag of that name in the code of Üstün & Cooper Stickland (2022) adds the norm's output instead of z and is not followed here.
 // AdapterHub starts weights at N(0, 0.02) ("bert"); our default is its "mam_adapter", an exact identity.
-#include <algorithm>
-
 #include "core/base/error.h"
 #include "core/peft/adapter_block.h"
 #include "core/peft/adapterhub.h"
@@ -57,11 +55,7 @@ public:
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const PfeifferConfig chosen = config(settings);
         std::vector<TensorSpec> specs;
-        for (const int index : chosen.sites(layout)) {
-            const Site& site = layout.sites[static_cast<std::size_t>(index)];
-            AdapterBlock::add_specs(specs, adapter_stem(site), site.out, chosen.bottleneck_dim,
-                                    BlockStart::of(chosen.initialisation, site.out, chosen.bottleneck_dim));
-        }
+        add_blocks(specs, layout, chosen.sites(layout), chosen.bottleneck_dim, chosen.initialisation);
         require_match(specs, info_.id);
         return specs;
     }
@@ -85,11 +79,7 @@ public:
                     {"reduction_factor", reduction_factor(width, chosen.bottleneck_dim)}};
     }
 
-    std::int64_t largest_size(const Layout& layout, const Json&) const override {
-        std::int64_t largest = 1;
-        for (const Site& site : layout.sites) largest = std::max(largest, site.out);  // the width of the feed-forward block
-        return largest;
-    }
+    std::int64_t largest_size(const Layout& layout, const Json&) const override { return widest_output(layout); }
 };
 
 }  // namespace

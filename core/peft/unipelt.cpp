@@ -9,8 +9,6 @@
 // start near a half (w from N(0, 0.02), b zero).
 #include <ATen/ATen.h>
 
-#include <algorithm>
-
 #include "core/nn/matmul.h"
 #include "core/nn/parts.h"
 #include "core/peft/adapter_block.h"
@@ -189,11 +187,7 @@ public:
         }
     }
 
-    std::int64_t largest_size(const Layout& layout, const Json&) const override {
-        std::int64_t largest = 1;
-        for (const Site& site : layout.sites) largest = std::max(largest, site.out);  // the width of the feed-forward block
-        return largest;
-    }
+    std::int64_t largest_size(const Layout& layout, const Json&) const override { return widest_output(layout); }
 
     Json stored_settings(const Json& settings) const override {
         Json flat = settings;

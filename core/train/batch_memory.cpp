@@ -1,7 +1,6 @@
 #include "core/train/batch_memory.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -13,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/models/seq2seq.h"
+#include "core/nn/threads.h"
 #include "core/peft/attach.h"
 
 namespace permille {
@@ -35,18 +35,6 @@ public:
 
 private:
     std::int64_t held_ = 0, peak_ = 0, start_ = 0;
-};
-
-// What is tried is too small to be divided: several threads would only wait for each other.
-class OneThread {
-public:
-    OneThread() : before_(at::get_num_threads()) { at::set_num_threads(1); }
-    ~OneThread() { at::set_num_threads(before_); }
-    OneThread(const OneThread&) = delete;
-    OneThread& operator=(const OneThread&) = delete;
-
-private:
-    int before_;
 };
 
 Architecture narrowed(Architecture a, std::int64_t width, std::int64_t tokens) {
@@ -98,7 +86,7 @@ std::int64_t peak_of(const Architecture& a, const Method& method, const Json& se
 
 double batch_bytes_per_sentence(const Architecture& architecture, const Method& method, const Json& settings,
                                 const TrainingSettings& training, c10::ScalarType compute, std::int64_t tokens) {
-    const OneThread guard;
+    const OneThread guard;  // too small to be divided: several would only wait for each other
     const std::int64_t heads = std::lcm(architecture.encoder_heads, architecture.decoder_heads);
     const std::int64_t whole = std::lcm(heads, 4);  // methods divide widths, too
     const std::int64_t width = (kNarrow + whole - 1) / whole * whole;

@@ -1,12 +1,12 @@
 #include "core/train/costs.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
 #include <string_view>
 
+#include "core/nn/threads.h"
 #include "core/train/batch_memory.h"
 #include "core/train/speed.h"
 
@@ -209,7 +209,7 @@ double update_seconds(const ModelDescription& base, const Stacks& stacks, const 
     work = work * count_of(training.accumulate);
     work.passes += attached.trained * ((adafactor ? kAdafactorPasses : kAdamWPasses) + (training.average_decay > 0 ? 2 : 0));
     const MachineSpeed speed = machine_speed(compute_type(device));
-    const int threads = device.threads > 0 ? static_cast<int>(device.threads) : at::get_num_threads();
+    const int threads = device.threads > 0 ? static_cast<int>(device.threads) : all_threads();
     return (work.products / speed.products + work.passes / speed.passes) / threads_speedup(threads);
 }
 

@@ -1,7 +1,6 @@
 #include "core/train/speed.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/headeronly/version.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/json.h"
+#include "core/nn/threads.h"
 
 namespace permille {
 
@@ -50,16 +50,14 @@ double shortest(Work&& work) {
 }
 
 MachineSpeed measured(at::ScalarType compute) {
-    const c10::InferenceMode guard;
-    const int threads = at::get_num_threads();
-    at::set_num_threads(1);
+    const c10::InferenceMode no_gradients;
+    const OneThread one_thread;
     MachineSpeed speed;
     const auto options = at::TensorOptions(compute);
     const at::Tensor x = at::ones({kRows, kWidth}, options), weight = at::ones({kMiddle, kWidth}, options);
     speed.products = 2.0 * kRows * kWidth * kMiddle / shortest([&] { at::linear(x, weight); });
     const at::Tensor rows = at::ones({kRows, kWidth});
     speed.passes = 2.0 * kRows * kWidth / shortest([&] { at::layer_norm(rows + rows, {kWidth}); });
-    at::set_num_threads(threads);
     return speed;
 }
 

@@ -2,11 +2,11 @@
 #include "core/base/files.h"
 #include "tests/support/program.h"
 #include "tests/support/test.h"
+#include "tests/support/toy.h"
 
 namespace permille::test {
 namespace {
 
-const std::string kBase = PERMILLE_TESTS_DIR "/support/tiny-base";
 const std::string kLines = "apri la porta\n\nil file è aperto\n";
 
 class Adapters {

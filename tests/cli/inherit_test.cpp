@@ -4,11 +4,10 @@
 #include "core/base/files.h"
 #include "tests/support/program.h"
 #include "tests/support/test.h"
+#include "tests/support/toy.h"
 
 namespace permille::test {
 namespace {
-
-const std::string kBase = PERMILLE_TESTS_DIR "/support/tiny-base";
 
 class Workplace {
 public:
@@ -106,19 +105,7 @@ TEST_CASE("added pieces and languages leave the rest of the model as it was", "[
 
 TEST_CASE("a recipe goes on from a model that is there", "[cli]") {
     const Workplace work;
-    std::string text;
-    const std::vector<std::string> words = {"apri",      "chiudi", "salva", "nuovo",   "vecchio",
-                                            "documento", "pagina", "riga",  "tabella", "testo"};
-    const std::vector<std::string> english = {"open", "close", "save", "new", "old", "document", "page", "line", "table", "text"};
-    for (std::size_t i = 0; i < 700; ++i) {
-        std::string source, target;
-        for (std::size_t k = 0, state = i; k < 5; ++k, state = state * 7 + 3) {
-            source += words[(state + state / 10) % 10] + " ";
-            target += english[(state + state / 10) % 10] + " ";
-        }
-        text += source + "qui.\t" + target + "here.\n";
-    }
-    write_text(work.folder / "toy.tsv", text);
+    write_text(work.folder / "toy.tsv", toy_text());
     const RunOptions options{.environment = {"PERMILLE_HOME=" + work.place("home")}};
     const Ran imported = permille({"data", "import", work.place("toy.tsv"), "-s", "it", "-t", "en", "-n", "toy", "--test-sentences", "6",
                                    "--valid-sentences", "6", "--held-out-percent", "20"},

@@ -6,11 +6,10 @@
 #include "tests/support/fake_hub.h"
 #include "tests/support/program.h"
 #include "tests/support/test.h"
+#include "tests/support/toy.h"
 
 namespace permille::test {
 namespace {
-
-const std::string kBase = PERMILLE_TESTS_DIR "/support/tiny-base";
 
 RunOptions with_input(const std::string& input) { return {.input = input}; }
 

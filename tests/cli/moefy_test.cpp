@@ -2,11 +2,10 @@
 #include "core/base/files.h"
 #include "tests/support/program.h"
 #include "tests/support/test.h"
+#include "tests/support/toy.h"
 
 namespace permille::test {
 namespace {
-
-const std::string kBase = PERMILLE_TESTS_DIR "/support/tiny-base";
 
 class Workplace {
 public:

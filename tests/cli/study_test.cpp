@@ -6,29 +6,16 @@
 #include "core/base/files.h"
 #include "tests/support/program.h"
 #include "tests/support/test.h"
+#include "tests/support/toy.h"
 
 namespace permille::test {
 namespace {
-
-const std::string kBase = PERMILLE_TESTS_DIR "/support/tiny-base";
 
 // A data folder with one corpus, "toy", and studies beside it.
 class Workplace {
 public:
     Workplace() {
-        std::string text;
-        const std::vector<std::string> words = {"apri",      "chiudi", "salva", "nuovo",   "vecchio",
-                                                "documento", "pagina", "riga",  "tabella", "testo"};
-        const std::vector<std::string> english = {"open", "close", "save", "new", "old", "document", "page", "line", "table", "text"};
-        for (std::size_t i = 0; i < 700; ++i) {
-            std::string source, target;
-            for (std::size_t k = 0, state = i; k < 5; ++k, state = state * 7 + 3) {
-                source += words[(state + state / 10) % 10] + " ";
-                target += english[(state + state / 10) % 10] + " ";
-            }
-            text += source + "qui.\t" + target + "here.\n";
-        }
-        write_text(folder_ / "toy.tsv", text);
+        write_text(folder_ / "toy.tsv", toy_text());
         const Ran made = run({"data", "import", (folder_ / "toy.tsv").string(), "-s", "it", "-t", "en", "-n", "toy", "--test-sentences",
                               "6", "--valid-sentences", "6", "--held-out-percent", "20"});
         if (made.code != 0) throw std::runtime_error(made.err);

@@ -5,12 +5,12 @@
 #include "core/base/files.h"
 #include "tests/support/program.h"
 #include "tests/support/test.h"
+#include "tests/support/toy.h"
 
 namespace permille::test {
 namespace {
 
 namespace fs = std::filesystem;
-const std::string kBase = PERMILLE_TESTS_DIR "/support/tiny-base";
 
 class Place {
 public:

@@ -4,6 +4,7 @@
 #include <QTest>
 #include <QXmlStreamReader>
 #include <cmath>
+#include <set>
 
 #include "tests/ui/filled_store.h"
 #include "tests/ui/ui_tests.h"
@@ -112,6 +113,14 @@ private Q_SLOTS:
         const auto& points = chart.panels.front().series.front().points;
         QCOMPARE(points.size(), std::size_t{1});
         QCOMPARE(points[0].runs, std::vector<std::int64_t>{2});
+    }
+
+    void noTwoSeriesLookTheSame() {
+        for (const auto& style : {ui::ChartStyle::light(), ui::ChartStyle::dark()}) {
+            std::set<std::pair<QRgb, int>> looks;
+            for (int i = 0; i < 64; ++i) looks.emplace(style.of_series(i).rgb(), ui::ChartStyle::shape_of_series(i));
+            QCOMPARE(looks.size(), std::size_t{64});
+        }
     }
 
     void pairsGetPanelsAndMethodsKeepTheirLook() {

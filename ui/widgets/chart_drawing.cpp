@@ -37,11 +37,14 @@ protected:
     }
 };
 
+constexpr int kShapes = 8;
+
 QCPScatterStyle scatter(int style, const QColor& colour, const QColor& rim, double size) {
     static const QCPScatterStyle::ScatterShape shapes[] = {
         QCPScatterStyle::ssCircle,           QCPScatterStyle::ssSquare, QCPScatterStyle::ssTriangle, QCPScatterStyle::ssDiamond,
         QCPScatterStyle::ssTriangleInverted, QCPScatterStyle::ssCross,  QCPScatterStyle::ssPlus,     QCPScatterStyle::ssStar};
-    const auto shape = shapes[static_cast<std::size_t>(style) % std::size(shapes)];
+    static_assert(std::size(shapes) == kShapes);
+    const auto shape = shapes[ChartStyle::shape_of_series(style)];
     const bool strokes = shape == QCPScatterStyle::ssCross || shape == QCPScatterStyle::ssPlus || shape == QCPScatterStyle::ssStar;
     return QCPScatterStyle(shape, QPen(strokes ? colour : rim, strokes ? 2 : 1), QBrush(colour), size);
 }
@@ -85,6 +88,8 @@ ChartStyle ChartStyle::of(const QPalette& palette) {
 }
 
 QColor ChartStyle::of_series(int style) const { return series[static_cast<std::size_t>(style) % series.size()]; }
+
+int ChartStyle::shape_of_series(int style) { return (style + style / kShapes) % kShapes; }
 
 void ChartDrawing::draw(const ChartData& data, const ChartStyle& style, int width) {
     data_ = data;

@@ -14,7 +14,8 @@ class QPalette;
 
 namespace permille::ui {
 
-// Colours of Okabe and Ito (2008), which people with any kind of colour vision can tell apart; every series has a shape of its own too.
+// Colours of Okabe and Ito (2008), which people with any kind of colour vision can tell apart; every series has a shape of its own too,
+// and when the colours begin anew they go with other shapes: 64 looks in all.
 struct ChartStyle {
     QColor background, text, muted, grid, frame;
     std::vector<QColor> series;
@@ -24,6 +25,7 @@ struct ChartStyle {
     // Light or dark, whichever goes with the palette; with its own background.
     static ChartStyle of(const QPalette& palette);
     QColor of_series(int style) const;
+    static int shape_of_series(int style);  // 0 to 7
 };
 
 class ChartDrawing {

@@ -4,7 +4,6 @@
 #include <QHeaderView>
 #include <QLabel>
 #include <QPushButton>
-#include <QStackedWidget>
 #include <QTreeWidget>
 #include <QVBoxLayout>
 #include <algorithm>
@@ -109,7 +108,7 @@ private:
 };
 
 MethodList::MethodList(QWidget* parent)
-    : QWidget(parent), tree_(new QTreeWidget), panels_(new QStackedWidget), variant_(new QPushButton(tr("Add variant"))) {
+    : QWidget(parent), tree_(new QTreeWidget), panels_(new QVBoxLayout), variant_(new QPushButton(tr("Add variant"))) {
     tree_->setColumnCount(2);
     tree_->setHeaderLabels({tr("Method"), tr("Size")});
     tree_->setRootIsDecorated(false);
@@ -129,7 +128,7 @@ MethodList::MethodList(QWidget* parent)
     buttons->addStretch(1);
     buttons->addWidget(variant_);
     layout->addLayout(buttons);
-    layout->addWidget(panels_);
+    layout->addLayout(panels_);
     for (const auto& info : method_catalog()) addLine(info.id, false);
     connect(tree_, &QTreeWidget::currentItemChanged, this, [this] { select(); });
     connect(tree_, &QTreeWidget::itemChanged, this, [this] { tell(); });
@@ -151,6 +150,7 @@ MethodList::Line& MethodList::addLine(const std::string& id, bool extra) {
     const auto place = after == lines_.rend() ? lines_.end() : after.base();
     const auto row = place - lines_.begin();
     tree_->insertTopLevelItem(static_cast<int>(row), line.item);
+    line.panel->hide();
     panels_->addWidget(line.panel);
     return *lines_.insert(place, line);
 }
@@ -158,12 +158,7 @@ MethodList::Line& MethodList::addLine(const std::string& id, bool extra) {
 void MethodList::select() {
     const auto line = std::find_if(lines_.begin(), lines_.end(), [&](const Line& other) { return other.item == tree_->currentItem(); });
     if (line == lines_.end()) return;
-    panels_->setCurrentWidget(line->panel);
-    // A stack is as high as its highest page, unless the others give way.
-    for (int i = 0; i < panels_->count(); ++i)
-        panels_->widget(i)->setSizePolicy(QSizePolicy::Preferred,
-                                          panels_->widget(i) == line->panel ? QSizePolicy::Preferred : QSizePolicy::Ignored);
-    panels_->adjustSize();
+    for (const Line& other : lines_) other.panel->setVisible(&other == &*line);
 }
 
 void MethodList::addVariant() {

@@ -10,9 +10,9 @@
 
 class QLabel;
 class QPushButton;
-class QStackedWidget;
 class QTreeWidget;
 class QTreeWidgetItem;
+class QVBoxLayout;
 
 namespace permille::ui {
 
@@ -50,7 +50,7 @@ private:
     void tell();
 
     QTreeWidget* tree_;
-    QStackedWidget* panels_;
+    QVBoxLayout* panels_;
     QPushButton* variant_;
     std::vector<Line> lines_;
     bool setting_ = false;
