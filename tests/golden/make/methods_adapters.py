@@ -1,25 +1,18 @@
-"""Makes tests/golden/m2m100/methods_adapters.safetensors and .json, as methods.py does its own: adapters in their places, Compacter, LoRETTA,
-AdaLink and MAD-X's language adapters, written here from their papers' formulae and put into transformers' model with hooks. Run after models.py
-from the root of the source tree:
-    python tests/golden/make/methods_adapters.py
+"""Makes tests/golden/FAMILY/methods_adapters.safetensors and .json, as methods.py does its own: adapters in their places, Compacter, LoRETTA,
+AdaLink and MAD-X's language adapters, written here from their papers' formulae and put into transformers' models with hooks. Run after models.py and
+families.py from the root of the source tree:
+    python tests/golden/make/methods_adapters.py [FAMILY...]
 """
 import math
 
 import torch
-from methods import Adapter, base, record
+from methods import Adapter, base, changed, is_norm, layers, pre_norm, record, stacks
 from torch import nn
 
-PLACES = {"self": ("self_attn", "attention_adapters"), "cross": ("encoder_attn", "cross_attention_adapters"), "ffn": ("fc2", "output_adapters")}
-NORMS = {"self": "self_attn_layer_norm", "cross": "encoder_attn_layer_norm", "ffn": "final_layer_norm"}
-
-
-def stacks(model):
-    return (("encoder", model.model.encoder), ("decoder", model.model.decoder))
-
-
-def changed(output, change):
-    """What a hook gives back: the first of a block's outputs, or its only one, changed."""
-    return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
+# A block's first module, its last, its norm, and our name of an adapter there.
+PLACES = {"self": ("self_attn", "self_attn", "self_attn_layer_norm", "attention_adapters"),
+          "cross": ("encoder_attn", "encoder_attn", "encoder_attn_layer_norm", "cross_attention_adapters"),
+          "ffn": ("fc1", "fc2", "final_layer_norm", "output_adapters")}
 
 
 class Block(nn.Module):
@@ -94,34 +87,54 @@ class TrainMap(Train):
         return x @ self.matrix() + self.bias
 
 
-def put(make, reads, places):
-    """An adapter made by make(width) at each of the places; reads: "output" (h), "sum" (x + h), "norm" (what the block reads) or "stream" (x)."""
-    model, trained, kept = base(), {}, {}
-    for side, stack in stacks(model):
-        for i, layer in enumerate(stack.layers):
-            for place in places:
-                module, name = PLACES[place]
-                if not hasattr(layer, module):
-                    continue
-                adapter = make(model.config.d_model)
-                key = f"{side}.layers.{i}.{name}"
-                model.add_module(key.replace(".", "_"), adapter)
-                trained |= {f"{key}.{part}": p for part, p in adapter.named_parameters()}
-                norm = getattr(layer, NORMS[place])
-                norm.register_forward_hook(lambda _m, inputs, output, key=key: kept.update({key: (inputs[0], output)}))
+class Seen:
+    """What passes a block in the current pass: `read`, what it reads itself, and `stream`, what its output will be added to."""
 
-                def after(_module, _inputs, output, adapter=adapter, key=key):
-                    stream, normed = kept[key]
-                    return changed(output, lambda h: h + adapter({"output": h, "sum": stream + h, "norm": normed, "stream": stream}[reads]))
+    def __init__(self, layer, place):
+        first, _last, norm, _name = PLACES[place]
+        self.norm = getattr(layer, norm)
+        getattr(layer, first).register_forward_pre_hook(self.see_input, with_kwargs=True)
+        if pre_norm():
+            self.norm.register_forward_pre_hook(self.see_stream)
 
-                getattr(layer, module).register_forward_hook(after)
+    def see_input(self, _module, args, given):
+        self.read = args[0] if args else given["hidden_states"]
+        if not pre_norm():
+            self.stream = self.read
+
+    def see_stream(self, _module, args):
+        self.stream = args[0]
+
+    def sum(self, h):
+        """The residual sum; where the norm follows, as the layers above see it: AdapterHub's original_ln_before."""
+        return self.stream + h if pre_norm() else nn.functional.layer_norm(self.stream + h, h.shape[-1:], self.norm.weight, self.norm.bias)
+
+
+def put(make, reads, places, model=None):
+    """An adapter made by make(width) at each of the places, h + a(...) for a block that gives h, before the residual addition and the norm of a
+    post-norm model. reads: "output" (h), "sum" (see Seen), "read" (what the block reads) or "stream" (what h is added to)."""
+    model, trained = model or base(), {}
+    for path, layer in layers(model):
+        for place in places:
+            _first, last, _norm, name = PLACES[place]
+            if not hasattr(layer, last):
+                continue
+            adapter, seen = make(model.config.d_model), Seen(layer, place)
+            model.add_module(f"{path}.{name}".replace(".", "_"), adapter)
+            trained |= {f"{path}.{name}.{part}": p for part, p in adapter.named_parameters()}
+
+            def after(_module, _inputs, output, adapter=adapter, seen=seen):
+                return changed(output, lambda h: h + adapter({"output": lambda: h, "sum": lambda: seen.sum(h), "read": lambda: seen.read,
+                                                              "stream": lambda: seen.stream}[reads]()))
+
+            getattr(layer, last).register_forward_hook(after)
     return model, trained, 0.05
 
 
 def norms(made):
     model, trained, spread = made
     for name, parameter in model.named_parameters():
-        if "layer_norm" in name:
+        if is_norm(name):
             parameter.requires_grad_(True)
             trained[name] = parameter
     return model, trained, spread
@@ -130,21 +143,20 @@ def norms(made):
 def encoder_output(middle):
     """Bapna and Firat's adapters after every layer, and one on what each cross-attention reads."""
     model, trained = base(), {}
-    for side, stack in stacks(model):
-        for i, layer in enumerate(stack.layers):
-            adapter = Adapter(model.config.d_model, middle)
-            model.add_module(f"{side}_adapter_{i}", adapter)
-            layer.register_forward_hook(lambda _m, _i, output, adapter=adapter: changed(output, adapter))
-            trained |= {f"{side}.layers.{i}.adapter.{name}": p for name, p in adapter.named_parameters()}
-            if side == "decoder":
-                memory = Adapter(model.config.d_model, middle)
-                model.add_module(f"memory_adapter_{i}", memory)
+    for i, (path, layer) in enumerate(layers(model)):
+        adapter = Adapter(model.config.d_model, middle)
+        model.add_module(f"adapter_{i}", adapter)
+        layer.register_forward_hook(lambda _m, _i, output, adapter=adapter: changed(output, adapter))
+        trained |= {f"{path}.adapter.{name}": p for name, p in adapter.named_parameters()}
+        if path.startswith("decoder"):
+            memory = Adapter(model.config.d_model, middle)
+            model.add_module(f"memory_adapter_{i}", memory)
 
-                def before(_module, args, kwargs, memory=memory):
-                    return args, kwargs | {"key_value_states": memory(kwargs["key_value_states"])}
+            def before(_module, args, kwargs, memory=memory):
+                return args, kwargs | {"key_value_states": memory(kwargs["key_value_states"])}
 
-                layer.encoder_attn.register_forward_pre_hook(before, with_kwargs=True)
-                trained |= {f"decoder.layers.{i}.enc_adapters.{name}": p for name, p in memory.named_parameters()}
+            layer.encoder_attn.register_forward_pre_hook(before, with_kwargs=True)
+            trained |= {f"{path}.enc_adapters.{name}": p for name, p in memory.named_parameters()}
     return model, trained, 0.05
 
 
@@ -188,32 +200,34 @@ class TrainAdapter(nn.Module):
 
 def loretta_rep(rank, bond, alpha):
     model, trained = base(), {}
-    for side, stack in stacks(model):
-        for i, layer in enumerate(stack.layers):
-            for block in ("self_attn", "encoder_attn"):
-                if not hasattr(layer, block):
-                    continue
-                for name in ("q_proj", "v_proj"):
-                    projection = getattr(getattr(layer, block), name)
-                    a, b = Train(projection.in_features, rank, bond), Train(rank, projection.out_features, bond)
-                    key = f"{side}.layers.{i}.{block}.{name}"
-                    model.add_module(f"{key.replace('.', '_')}_a", a)
-                    model.add_module(f"{key.replace('.', '_')}_b", b)
-                    trained |= {f"{key}.A.{part}": p for part, p in a.named_parameters()}
-                    trained |= {f"{key}.B.{part}": p for part, p in b.named_parameters()}
-                    projection.register_forward_hook(lambda _m, inputs, output, a=a, b=b:
-                                                     output + alpha / rank * inputs[0] @ a.matrix() @ b.matrix())
+    for path, layer in layers(model):
+        for block in ("self_attn", "encoder_attn"):
+            if not hasattr(layer, block):
+                continue
+            for name in ("q_proj", "v_proj"):
+                projection = getattr(getattr(layer, block), name)
+                a, b = Train(projection.in_features, rank, bond), Train(rank, projection.out_features, bond)
+                key = f"{path}.{block}.{name}"
+                model.add_module(f"{key.replace('.', '_')}_a", a)
+                model.add_module(f"{key.replace('.', '_')}_b", b)
+                trained |= {f"{key}.A.{part}": p for part, p in a.named_parameters()}
+                trained |= {f"{key}.B.{part}": p for part, p in b.named_parameters()}
+                projection.register_forward_hook(lambda _m, inputs, output, a=a, b=b:
+                                                 output + alpha / rank * inputs[0] @ a.matrix() @ b.matrix())
     return norms((model, trained, 0.05))
 
 
 def adalink(rank):
+    """E + Wu relu(Wd E + bd) + bu of the scaled embeddings E; Marian scales them after the lookup, the others within."""
     model, trained = base(), {}
     for side, stack in stacks(model):
         width = model.config.d_model
         link = nn.ModuleDict({"down": nn.Linear(width, rank), "up": nn.Linear(rank, width)})
         model.add_module(f"{side}_adalink", link)
         trained |= {f"{side}.adalink.{name}": p for name, p in link.named_parameters()}
-        stack.embed_tokens.register_forward_hook(lambda _m, _i, rows, link=link: rows + link["up"](torch.relu(link["down"](rows))))
+        scale = stack.embed_scale if type(stack.embed_tokens) is nn.Embedding else 1.0
+        stack.embed_tokens.register_forward_hook(lambda _m, _i, rows, link=link, scale=scale:
+                                                 rows + link["up"](torch.relu(link["down"](rows * scale))) / scale)
     return model, trained, 0.05
 
 
@@ -239,7 +253,7 @@ CASES = {
                  lambda: put(lambda width: Block(width, 5, relu), "sum", ["cross", "ffn"])),
     "houlsby": ("houlsby", {"bottleneck_dim": 4, "cross_attention": True, "train_layernorm": True},
                 lambda: norms(put(lambda width: Block(width, 4, swish), "output", ["self", "cross", "ffn"]))),
-    "parallel": ("parallel", {"bottleneck_dim": 6}, lambda: put(lambda width: Fixed(width, 6, relu), "norm", ["ffn"])),
+    "parallel": ("parallel", {"bottleneck_dim": 6}, lambda: put(lambda width: Fixed(width, 6, relu), "read", ["ffn"])),
     "parallel_stream": ("parallel", {"bottleneck_dim": 3, "places": "both", "input": "stream", "learned_scale": True, "scale": 2.0},
                         lambda: put(lambda width: Scaled(width, 3, relu, 2.0), "stream", ["self", "cross", "ffn"])),
     "compacter": ("compacter", {"middle_blocks": 2, "division": 3, "rank": 2}, lambda: compacter(6, "output", ["self", "ffn"])),
