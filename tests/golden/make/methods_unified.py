@@ -1,21 +1,16 @@
-"""Makes tests/golden/m2m100/methods_unified.{safetensors,json}, as methods.py does its own: UniPELT, MAM adapters and T-Few's lora_scaling, written
-here from their papers' equations around transformers' model. A gate of UniPELT is averaged over a source sentence's words, and each token's own in the
-decoder; the prefix is scaled for each query by itself, as the equation has it. Run after models.py from the root of the source tree:
-    python tests/golden/make/methods_unified.py
+"""Makes tests/golden/FAMILY/methods_unified.{safetensors,json}, as methods.py does its own: UniPELT, MAM adapters and T-Few's lora_scaling, written
+here from their papers' equations around transformers' models. A gate of UniPELT is averaged over a source sentence's words, and each token's own in the
+decoder; the prefix is scaled for each query by itself, as the equation has it. Run after models.py and families.py from the root of the source tree:
+    python tests/golden/make/methods_unified.py [FAMILY...]
 """
-from unittest import mock
-
-import methods_adapters
 import torch
-from methods import record
-from methods_adapters import NORMS, Block, Fixed, put, stacks
+from methods import base, layers, record
+from methods_adapters import Block, Fixed, Seen, put
 from methods_lowrank import modules, parameters
 from methods_prompts import prefix
 from torch import nn
-from transformers import AttentionInterface, AttentionMaskInterface, M2M100ForConditionalGeneration
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
-
-from models import OUT
 
 
 def attend_with_gate(module, query, key, value, attention_mask, scaling=None, dropout=0.0, **_others):
@@ -39,8 +34,7 @@ AttentionMaskInterface.register("with_gate", eager_mask)
 
 
 def unipelt(length, middle, rank):
-    model = M2M100ForConditionalGeneration.from_pretrained(OUT, attn_implementation="with_gate").eval()
-    model.requires_grad_(False)
+    model = base("with_gate")
     width, trained, mask = model.config.d_model, {}, {}
     model.register_forward_pre_hook(lambda _m, _a, given: mask.update(source=given["attention_mask"][..., None].float()), with_kwargs=True)
 
@@ -73,26 +67,22 @@ def unipelt(length, middle, rank):
                 trained |= {f"{stem}.lora_A": a, f"{stem}.lora_B": b}
                 gate = new_gate(f"{stem}.lora_", width, side == "encoder" or (name == "cross_attn" and projection == "v_proj"))
                 linear.register_forward_hook(lambda _m, read, y, a=a, b=b, gate=gate: y + gate(read[0]) * (read[0] @ a.T @ b.T))
-    for side, stack in stacks(model):
-        for i, layer in enumerate(stack.layers):
-            stem = f"{side}.layers.{i}.output_adapters."
-            block, gate, stream = Block(width, middle, torch.relu), new_gate(stem, width, side == "encoder"), []
-            trained |= {stem + name: p for name, p in block.named_parameters()}
-            getattr(layer, NORMS["ffn"]).register_forward_pre_hook(lambda _m, read, stream=stream: stream.__setitem__(slice(None), [read[0]]))
-            layer.fc2.register_forward_hook(lambda _m, _r, h, block=block, gate=gate, stream=stream:
-                                            h + block(stream[0] + h) * gate(stream[0] + h))
+    for path, layer in layers(model):
+        stem = f"{path}.output_adapters."
+        block, seen, gate = Block(width, middle, torch.relu), Seen(layer, "ffn"), new_gate(stem, width, path.startswith("encoder"))
+        trained |= {stem + name: p for name, p in block.named_parameters()}
+        layer.fc2.register_forward_hook(lambda _m, _r, h, block=block, gate=gate, seen=seen: h + block(seen.sum(h)) * gate(seen.sum(h)))
     return model, trained, 0.1
 
 
 def mam(length, middle, width):
     model, trained, spread = prefix(length, middle)
-    with mock.patch.object(methods_adapters, "base", lambda: model):
-        _model, more, _spread = put(lambda size: Fixed(size, width, torch.relu), "norm", ["ffn"])
+    _model, more, _spread = put(lambda size: Fixed(size, width, torch.relu), "read", ["ffn"], model)
     return model, more | trained, spread
 
 
 def lora_scaling():
-    model = methods_adapters.base()
+    model = base()
     places, tensors = modules(model, nn.Linear), {}
     for name, linear in places:
         tensors |= {f"{name}.scaling_input": torch.ones(1, linear.in_features), f"{name}.scaling_output": torch.ones(linear.out_features, 1)}
