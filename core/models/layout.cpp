@@ -79,6 +79,7 @@ private:
 Layout make_layout(const Architecture& architecture) {
     Layout layout;
     layout.positions = architecture.max_positions;
+    layout.pad_id = architecture.pad_id;
     if (architecture.scale_embedding) layout.embedding_scale = std::sqrt(static_cast<double>(architecture.d_model));
     layout.scale_within_lookup = architecture.positions != Positions::marian;
     Builder builder(layout, architecture);

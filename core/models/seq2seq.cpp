@@ -142,8 +142,7 @@ Forward Seq2Seq::training(const Attachment& attachment, double dropout, std::uin
 at::Tensor Seq2Seq::embed_tokens(const Forward& forward, const Stack& stack, const at::Tensor& ids, const at::Tensor& positions) const {
     const auto look_up = [&](const Forward& own, const at::Tensor& rows) {
         const at::Tensor& table = own.parameter(stack.table);
-        // Looking pad up teaches its row nothing, as in the reference: a decoder of Marian's begins with it.
-        const std::int64_t untaught = architecture_.pad_id < table.size(0) ? architecture_.pad_id : -1;
+        const std::int64_t untaught = layout_.pad_id < table.size(0) ? layout_.pad_id : -1;
         return at::embedding(table, rows, untaught).to(at::kFloat);
     };
     at::Tensor x = by_parameters(forward, stack.embedding_tokens, {stack.table}, look_up, ids);

@@ -47,6 +47,7 @@ struct Layout {
     std::int64_t positions = 0;       // tokens that a sentence may have
     double embedding_scale = 1;       // that token embeddings are multiplied by
     bool scale_within_lookup = true;  // in transformers: by its embedding layer, so that what goes in beside it is scaled already
+    std::int64_t pad_id = -1;         // looking it up teaches a table nothing, as in transformers; a decoder of Marian's begins with it
 
     // Scalars of the base model, each tied tensor counted once; fixed sinusoids and the logits bias are not parameters.
     std::int64_t parameter_count() const {

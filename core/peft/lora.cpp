@@ -43,10 +43,12 @@ private:
 
 class LoraEmbedding : public OutputModule {
 public:
-    LoraEmbedding(at::Tensor a, at::Tensor b, double scale) : a_(std::move(a)), b_(std::move(b)), scale_(scale) {}
+    // pad: the token whose column of A learns nothing where it is looked up, as in PEFT.
+    LoraEmbedding(at::Tensor a, at::Tensor b, double scale, std::int64_t pad)
+        : a_(std::move(a)), b_(std::move(b)), scale_(scale), pad_(pad < a_.size(1) ? pad : -1) {}
 
     at::Tensor apply(const Forward&, const at::Tensor& rows, const Passage& passage) const override {
-        return at::add(rows, linear_map(at::embedding(a_.t(), passage.ids), b_), scale_);
+        return at::add(rows, linear_map(at::embedding(a_.t(), passage.ids, pad_), b_), scale_);
     }
     bool merge_table(at::Tensor& table, double scale) const override {
         table = at::add(table, at::mm(a_.t(), b_.t()), scale_ / scale);
@@ -56,6 +58,7 @@ public:
 private:
     at::Tensor a_, b_;
     double scale_;
+    std::int64_t pad_;
 };
 
 // Rows of the table that a stack looks tokens up in.
@@ -110,7 +113,9 @@ public:
             i += 2;
             if (layout.sites[static_cast<std::size_t>(index)].kind == SiteKind::linear)
                 attachment.linears.add(index, std::make_unique<LoraDelta>(a, b, chosen.scale(), chosen.dropout));
-            else attachment.outputs.add(index, std::make_unique<LoraEmbedding>(a, b, chosen.scale() * layout.embedding_scale));
+            else
+                attachment.outputs.add(index,
+                                       std::make_unique<LoraEmbedding>(a, b, chosen.scale() * layout.embedding_scale, layout.pad_id));
         }
     }
 
