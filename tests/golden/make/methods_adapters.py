@@ -183,9 +183,12 @@ class Compact(nn.Module):
         return self.adapter_up(nn.functional.gelu(self.adapter_down(x)))
 
 
-def compacter(middle, reads, places):
-    rule = nn.Parameter(torch.randn(3, 3, 3) * 0.1)
-    model, trained, spread = put(lambda width: Compact(rule, width, middle), reads, places)
+def compacter(blocks, most, reads, places):
+    """Middle layers of `blocks` times the division, which is the largest number up to `most` that divides the model's width."""
+    model = base()
+    n = max(n for n in range(1, most + 1) if model.config.d_model % n == 0)
+    rule = nn.Parameter(torch.randn(n, n, n) * 0.1)
+    model, trained, spread = put(lambda width: Compact(rule, width, blocks * n), reads, places, model)
     return model, trained | {"shared.phm_rule": rule}, spread
 
 
@@ -256,8 +259,8 @@ CASES = {
     "parallel": ("parallel", {"bottleneck_dim": 6}, lambda: put(lambda width: Fixed(width, 6, relu), "read", ["ffn"])),
     "parallel_stream": ("parallel", {"bottleneck_dim": 3, "places": "both", "input": "stream", "learned_scale": True, "scale": 2.0},
                         lambda: put(lambda width: Scaled(width, 3, relu, 2.0), "stream", ["self", "cross", "ffn"])),
-    "compacter": ("compacter", {"middle_blocks": 2, "division": 3, "rank": 2}, lambda: compacter(6, "output", ["self", "ffn"])),
-    "compacter_plus": ("compacter", {"middle_blocks": 2, "rank": 2, "variant": "compacter++"}, lambda: compacter(6, "sum", ["ffn"])),
+    "compacter": ("compacter", {"middle_blocks": 2, "division": 3, "rank": 2}, lambda: compacter(2, 3, "output", ["self", "ffn"])),
+    "compacter_plus": ("compacter", {"middle_blocks": 2, "rank": 2, "variant": "compacter++"}, lambda: compacter(2, 4, "sum", ["ffn"])),
     "loretta_adp": ("loretta_adp", {"bottleneck_dim": 7, "tensor_rank": 3},
                     lambda: norms(put(lambda width: TrainAdapter(width, 7, 3), "output", ["self", "ffn"]))),
     "loretta_rep": ("loretta_rep", {"rank": 4, "tensor_rank": 3, "alpha": 8.0}, lambda: loretta_rep(4, 3, 8.0)),
