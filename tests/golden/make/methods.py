@@ -142,20 +142,22 @@ def factor(update):
     return max(1 - past, 1 / TRAINING["updates"])
 
 
-def record(stem, all_cases, left_out=None):
+def record(stem, all_cases, left_out=None, without_end=()):
     """Writes tests/golden/FAMILY/stem.{safetensors,json} for each family, or those that the command line names.
 
     all_cases: name -> (method, settings or a function that gives them, function that gives the model, its trained tensors by our names, how far from
     their start, and, if not all learn at the same rate, factors of the rate by name). The functions ask base(), inputs(), family() and pre_norm(). A
     model may have `constants`, tensors of the method that are not trained, `penalty()`, added to the loss of every update, and
-    `after_update(number)`. left_out: (case, family) -> why there is no such case."""
+    `after_update(number)`. left_out: (case, family) -> why there is no such case. without_end: (case, family) of those that are without, as large
+    ones are."""
     global _at_hand
     torch.set_num_threads(1)
     for _at_hand in sys.argv[1:] or FAMILIES:
-        record_family(stem, all_cases, {case: why for (case, name), why in (left_out or {}).items() if name == family()})
+        record_family(stem, all_cases, {case: why for (case, name), why in (left_out or {}).items() if name == family()},
+                      {case for case, name in without_end if name == family()})
 
 
-def record_family(stem, all_cases, left_out):
+def record_family(stem, all_cases, left_out, without_end):
     arguments, labels = inputs()
     targets = (labels != -100).sum(1).tolist()
     kept, cases = {}, {}
@@ -198,7 +200,7 @@ def record_family(stem, all_cases, left_out):
             if hasattr(model, "after_update"):
                 model.after_update(update)
             losses.append(value.item())
-        if sum(p.numel() for p in trained.values()) < MANY:
+        if sum(p.numel() for p in trained.values()) < MANY and case not in without_end:
             for name, parameter in trained.items():
                 kept[f"{case}.end.{name}"] = parameter.detach().clone()
         cases[case] = {"method": method, "settings": settings() if callable(settings) else settings, "trained": sum(p.numel() for p in trained.values()),
