@@ -26,19 +26,21 @@ Attached attach_golden(const Seq2Seq& model, const std::string& name, const Json
     return attach_values(method, model, settings, std::move(values));
 }
 
-// One file for each maker of tests/golden/make.
+// One model of each family, and one file for each maker of tests/golden/make.
+const std::vector<std::string> kFamilies = {"m2m100", "marian", "mbart50"};
 const std::vector<std::string> kFiles = {"methods",         "methods_adapters", "methods_lowrank",
                                          "methods_prompts", "methods_pruned",   "methods_unified"};
 
 }  // namespace
 
 TEST_CASE("methods give the logits, loss and gradients of PEFT and plain torch", "[peft][golden]") {
-    const auto base = golden_model();
+    const std::string family = GENERATE(from_range(kFamilies)), stem = GENERATE(from_range(kFiles));
+    INFO(family + "/" + stem);
+    const auto base = golden_model(family);
     const Seq2Seq& model = *base->network;
-    const std::string stem = GENERATE(from_range(kFiles));
-    const TensorMap tensors = read_safetensors(golden("m2m100/" + stem + ".safetensors"));
-    const Json file = read_json(golden("m2m100/" + stem + ".json"));
-    const TensorBatch batch = batch_of(model, golden_pairs());
+    const TensorMap tensors = read_safetensors(golden(family + "/" + stem + ".safetensors"));
+    const Json file = read_json(golden(family + "/" + stem + ".json"));
+    const TensorBatch batch = batch_of(model, golden_pairs(family));
     for (const auto& [name, test] : file["cases"].items()) {
         INFO("case " << name);
         const Attached attached = attach_golden(model, name, test, tensors);
@@ -47,8 +49,8 @@ TEST_CASE("methods give the logits, loss and gradients of PEFT and plain torch",
         const at::Tensor states = states_of(model, forward, batch);
         const at::Tensor want = tensors.at(name + ".logits");
         require_close(model.logits(forward, states).narrow(0, 0, want.size(0)), want, 5e-5, "logits");
-        const LossSums loss =
-            vocabulary_loss(states, model.output_weight(forward), {}, batch.labels, file["training"]["label_smoothing"].get<double>());
+        const LossSums loss = vocabulary_loss(states, model.output_weight(forward), model.logits_bias(), batch.labels,
+                                              file["training"]["label_smoothing"].get<double>());
         const at::Tensor mean = loss.loss / static_cast<double>(batch.tokens);
         REQUIRE_THAT(mean.item<double>(), Catch::Matchers::WithinAbs(test["loss"].get<double>(), 1e-5));
         torch::autograd::backward({mean}, {});
@@ -64,12 +66,13 @@ TEST_CASE("methods give the logits, loss and gradients of PEFT and plain torch",
 }
 
 TEST_CASE("five updates give the losses and values of torch's AdamW", "[peft][train][golden]") {
-    const auto base = golden_model();
+    const std::string family = GENERATE(from_range(kFamilies)), stem = GENERATE(from_range(kFiles));
+    INFO(family + "/" + stem);
+    const auto base = golden_model(family);
     const Seq2Seq& model = *base->network;
-    const std::string stem = GENERATE(from_range(kFiles));
-    const TensorMap tensors = read_safetensors(golden("m2m100/" + stem + ".safetensors"));
-    const Json file = read_json(golden("m2m100/" + stem + ".json"));
-    const auto pairs = golden_pairs();
+    const TensorMap tensors = read_safetensors(golden(family + "/" + stem + ".safetensors"));
+    const Json file = read_json(golden(family + "/" + stem + ".json"));
+    const auto pairs = golden_pairs(family);
     Json given = file["training"];
     const double learning_rate = given["learning_rate"].get<double>();
     given.erase("learning_rate");
