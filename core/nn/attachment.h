@@ -69,6 +69,8 @@ class FeedForwardModule {
 public:
     virtual ~FeedForwardModule() = default;
     virtual at::Tensor apply(const Forward& forward, const FeedForward& block, const at::Tensor& x) const = 0;
+    // What every row goes through in products with trained matrices, in blocks; for estimates of time.
+    virtual double blocks_per_row() const { return 1; }
 };
 
 // At the input of a stack: virtual tokens around every sentence. They take positions; the real tokens move. In the decoder only front ones.

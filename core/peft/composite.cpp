@@ -1,6 +1,7 @@
 // Several methods trained together on one base, "lora+layernorm": their tensors side by side, their settings under "lora.rank",
 // "layernorm.variant". Each part keeps its own learning rate in relation to the first one's. Refused where two parts train the same
-// parameter, or where one of them must have a projection for itself. A named combination ("mam") is the same with settings of its own.
+// parameter, where one of them must have a projection for itself, or where one changes what another replaces. A named combination ("mam")
+// is the same with settings of its own.
 #include "core/peft/composite.h"
 
 #include <algorithm>
@@ -107,6 +108,17 @@ public:
                 attachment.prompts.at(site).size() > 1 || attachment.feed_forwards.at(site).size() > 1)
                 throw Error(ErrorKind::config, info_.id, "the methods need " + layout.sites[i].name + " for themselves",
                             "combine methods that go to different places");
+            if (attachment.feed_forwards.at(site).empty()) continue;
+            // Nothing is left of the block for others to change.
+            for (const char* name : {".fc1", ".fc2"}) {
+                const int inner = layout.site(layout.sites[i].name + name);
+                const Site& projection = layout.sites[static_cast<std::size_t>(inner)];
+                const auto trained = [&](int index) { return attachment.parameters[static_cast<std::size_t>(index)].defined(); };
+                if (attachment.linears.at(inner).empty() && !trained(projection.weight) && !trained(projection.bias)) continue;
+                throw Error(ErrorKind::config, info_.id,
+                            "one method changes " + projection.name + ", another puts something in the place of the whole block",
+                            "combine methods that go to different places");
+            }
         }
     }
 

@@ -37,8 +37,9 @@ struct Init {
 };
 
 // trained: by gradient; constant: part of the adapter and fixed, from the start (a random projection) or once it was decided on the way (a
-// mask); state: what the method remembers between updates, part of a checkpoint only.
-enum class TensorRole { trained, constant, state };
+// mask); state: what the method remembers between updates, part of a checkpoint only; adjusted: part of the adapter, moved by
+// after_update() and not by gradients.
+enum class TensorRole { trained, constant, state, adjusted };
 
 struct TensorSpec {
     std::string name;  // as in the adapter file

@@ -15,6 +15,7 @@ std::unique_ptr<Method> cross_attention_method();
 std::unique_ptr<Method> dept_method();
 std::unique_ptr<Method> dora_method();
 std::unique_ptr<Method> dsee_method();
+std::unique_ptr<Method> experts_method();
 std::unique_ptr<Method> full_method();
 std::unique_ptr<Method> houlsby_method();
 std::unique_ptr<Method> ia3_method();
@@ -49,6 +50,7 @@ const std::vector<std::unique_ptr<Method>>& methods() {
         list.push_back(dept_method());
         list.push_back(dora_method());
         list.push_back(dsee_method());
+        list.push_back(experts_method());
         list.push_back(full_method());
         list.push_back(houlsby_method());
         list.push_back(ia3_method());

@@ -160,7 +160,9 @@ void Pruner::attach_copies(Attachment& attachment, const std::vector<at::Tensor>
     for (std::size_t i = 0; i < matrices_.size(); ++i) {
         const auto index = static_cast<std::size_t>(site(matrices_[i].site).weight);
         at::Tensor& own = attachment.parameters[index];
-        if (own.defined() && own.requires_grad())
+        const std::string& name = site(matrices_[i].site).name;
+        const bool replaced = !attachment.feed_forwards.at(layout_.site(name.substr(0, name.rfind('.')))).empty();
+        if ((own.defined() && own.requires_grad()) || replaced)
             throw Error(ErrorKind::config, layout_.parameters[index].name, "is pruned by one method and trained by another",
                         "combine methods that go to different places");
         if (kept[i].eq(255).all().item<bool>()) continue;

@@ -105,6 +105,13 @@ struct Attaching {
             const bool rows = !attachment.linears.at(index).empty() || !attachment.outputs.at(index).empty();
             rows_pass = rows_pass || rows;
             if (!attachment.linears.at(index).empty()) stack.linears += 1;
+            for (const auto& module : attachment.feed_forwards.at(index)) {
+                const Site& fc1 = layout.sites[static_cast<std::size_t>(layout.site(site.name + ".fc1"))];
+                const double block = 2 * count_of(fc1.in) * count_of(fc1.out), more = module->blocks_per_row() - 1;
+                stack.matrices += more * block;
+                stack.trained += (1 + more) * block;
+                stack.middle += more * count_of(fc1.out) / stack.layers;
+            }
             for (const auto& prompt : attachment.prompts.at(index)) stack.virtual_tokens += count_of(prompt->front() + prompt->back());
             for (const auto& prefix : attachment.prefixes.at(index)) stack.prefix += count_of(prefix->length());
             if (rows || !attachment.prompts.at(index).empty() || !attachment.prefixes.at(index).empty() ||

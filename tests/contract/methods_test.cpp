@@ -14,11 +14,13 @@ using namespace permille::test;
 
 namespace {
 
-// With a non-linearity that has a derivative everywhere, where there is a choice: a difference across a corner is no derivative.
+// With a non-linearity that has a derivative everywhere, where there is a choice, and with all experts at work: a difference across a
+// corner or a step is no derivative.
 Json smooth_settings(const Method& method) {
     Json settings = small_settings(method);
     for (const Field& knob : method.info().knobs)
         if (std::find(knob.choices.begin(), knob.choices.end(), "gelu") != knob.choices.end()) settings[knob.name] = "gelu";
+    if (settings.contains("active")) settings["active"] = settings.at("experts");
     return settings;
 }
 
@@ -43,8 +45,12 @@ TEST_CASE("a fresh method is the base, when it promises to be", "[contract]") {
         const auto pairs = random_pairs(6, 50, 3);
         const Attached attached = attach_method(method, model, small_settings(method), 1);
         const at::Tensor base = logits(model, nullptr, pairs), adapted = logits(model, attached.attachment.get(), pairs);
-        if (method.info().identity_at_start) require_same(adapted, base);
-        else REQUIRE_FALSE(at::equal(adapted, base));
+        bool other_order = false;  // what stands in a block's place may come to the block's own sums in another order
+        for (std::size_t i = 0; i < model.layout().sites.size(); ++i)
+            other_order = other_order || !attached.attachment->feed_forwards.at(static_cast<int>(i)).empty();
+        if (!method.info().identity_at_start) REQUIRE_FALSE(at::equal(adapted, base));
+        else if (other_order) require_close(adapted, base, 1e-5);
+        else require_same(adapted, base);
         REQUIRE_FALSE(at::equal(logits(model, attach_shaken(method, model).attachment.get(), pairs), base));
         require_same(logits(model, nullptr, pairs), base);  // and without it the base is back
     });

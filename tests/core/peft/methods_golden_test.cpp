@@ -28,7 +28,7 @@ Attached attach_golden(const Seq2Seq& model, const std::string& name, const Json
 
 // One model of each family, and one file for each maker of tests/golden/make.
 const std::vector<std::string> kFamilies = {"m2m100", "marian", "mbart50"};
-const std::vector<std::string> kFiles = {"methods",         "methods_adapters", "methods_lowrank",
+const std::vector<std::string> kFiles = {"methods",         "methods_adapters", "methods_experts", "methods_lowrank",
                                          "methods_prompts", "methods_pruned",   "methods_unified"};
 
 }  // namespace
