@@ -9,8 +9,8 @@
 //
 // That no expert is left without tokens is seen to without a term in the loss (Wang et al. 2024, arXiv 2408.15664): a bias b is added to
 // the scores for choosing, not for the gates, and after every update b += u sign(mean load - load) with the tokens that each expert had.
-// Theirs stands beside sigmoids, ours beside the scores themselves. Layers that are computed again count twice, all of them, which leaves
-// the sign what it is.
+// Theirs stands beside sigmoids and moves by 0.001; ours stands beside the scores themselves, which are further apart, and moves by 0.01.
+// Layers that are computed again count twice, all of them, which leaves the sign what it is.
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -27,7 +27,7 @@ namespace {
 
 struct ExpertsConfig : Scope {
     std::int64_t experts = 4, active = 2;  // E, k
-    double balance = 0.001;                // u
+    double balance = 0.01;                 // u
     ExpertsConfig() { layers = "last 2"; }
     static const Fields<ExpertsConfig>& fields() {
         static const auto list = add_scope(
@@ -132,7 +132,7 @@ public:
                .size_knob = "experts",
                .mergeable = false,
                .identity_at_start = true,
-               .default_learning_rate = 3e-4,
+               .default_learning_rate = 1e-3,
                .equation = "y = sum over the k experts e with the largest s + b of g_e (W2_e phi(W1_e x + b1_e) + b2_e), s = R x, "
                            "g = softmax of these k scores, R [E, D], W1_e [F, D], W2_e [D, F]",
                .advice = "To give a model more capacity, not to train fewer parameters: it trains E times the blocks that it takes, "
