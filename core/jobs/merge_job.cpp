@@ -9,6 +9,7 @@
 #include "core/jobs/model_job.h"
 #include "core/models/base_model.h"
 #include "core/peft/adapter_file.h"
+#include "core/peft/dead_neurons.h"
 #include "core/peft/merge.h"
 
 namespace permille {
@@ -36,7 +37,12 @@ void copy_descriptions(const fs::path& from, const fs::path& to) {
 }  // namespace
 
 Json MergeReport::to_json() const {
-    return Json{{"folder", folder}, {"method", method}, {"dtype", dtype}, {"parameters", parameters}, {"changed_tensors", changed_tensors}};
+    return Json{{"folder", folder},
+                {"method", method},
+                {"dtype", dtype},
+                {"parameters", parameters},
+                {"changed_tensors", changed_tensors},
+                {"removed_neurons", {{"encoder", encoder_neurons}, {"decoder", decoder_neurons}}}};
 }
 
 MergeReport merge_adapter(const std::string& model, const fs::path& adapter, const fs::path& output, const std::string& dtype,
@@ -46,9 +52,11 @@ MergeReport merge_adapter(const std::string& model, const fs::path& adapter, con
     const auto base = load_base(find_model(model, sink, stop), at::kCPU, at::kFloat);
     const Seq2Seq& network = *base->network;
     const Attached attached = load_adapter(adapter, *base);
-    const auto [architecture, layout, weights] = merge(attached, network);
+    Merged merged = merge(attached, network);
+    const RemovedNeurons removed = remove_dead_neurons(merged);
+    const auto& [architecture, layout, weights] = merged;
 
-    MergeReport report{place.string(), attached.method->info().id, dtype, layout.parameter_count(), 0};
+    MergeReport report{place.string(), attached.method->info().id, dtype, layout.parameter_count(), 0, removed.encoder, removed.decoder};
     for (std::size_t i = 0; i < weights.size(); ++i) {
         const std::string& name = layout.parameters[i].name;
         const int before = network.layout().parameter(name);
@@ -60,9 +68,10 @@ MergeReport merge_adapter(const std::string& model, const fs::path& adapter, con
     if (!bias.defined() && network.architecture().logits_bias) bias = at::zeros({network.architecture().vocab_size});
     Json config = base->config;
     config.erase("torch_dtype");  // the older name of what save_model writes
-    // Which tables are one, as it is now.
+    // Which tables are one, and how wide the blocks are, as it is now.
     const Json fresh = find_family(config, base->folder.string()).config(architecture);
-    for (const char* name : {"tie_word_embeddings", "share_encoder_decoder_embeddings", "vocab_size", "decoder_vocab_size"})
+    for (const char* name : {"tie_word_embeddings", "share_encoder_decoder_embeddings", "vocab_size", "decoder_vocab_size",
+                             "encoder_ffn_dim", "decoder_ffn_dim"})
         if (fresh.contains(name) && (config.contains(name) || layout.parameters.size() != network.layout().parameters.size()))
             config[name] = fresh[name];
     if (layout.parameters.size() != network.layout().parameters.size())

@@ -14,7 +14,8 @@ namespace permille {
 struct MergeReport {
     std::string folder, method, dtype;
     std::int64_t parameters = 0;
-    std::int64_t changed_tensors = 0;  // that differ from the base's
+    std::int64_t changed_tensors = 0;                       // that differ from the base's
+    std::int64_t encoder_neurons = 0, decoder_neurons = 0;  // pruned ones of each block, which the merged model does without
     Json to_json() const;
 };
 

@@ -125,7 +125,8 @@ public:
                    "W' = m . W + (alpha / r) (B A + S), A [r, in], B [out, r], S zero but at N fixed places; m zero where pruned, else one",
                .advice = "LoRA with a few single weights beside it, for changes that a low rank does not reach. Its scale is eight "
                          "times LoRA's by default, so it wants a smaller learning rate. With prune, heads or neurons the base is pruned "
-                         "in the middle of training: it becomes sparse, not faster."}) {}
+                         "in the middle of training: it becomes sparse, not faster, until neurons removed in all layers are left out by "
+                         "merging."}) {}
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const DseeConfig chosen = config(settings);

@@ -181,11 +181,12 @@ public:
             attachment.feed_forwards.add(place.site, std::make_unique<Experts>(take(chosen, values, next), chosen.chosen()));
     }
 
+    // As long as the base has more, and in small ones the default all the same.
     std::int64_t largest_size(const Layout& layout, const Json& settings) const override {
         std::int64_t each = 0;
         for (const Place& place : places(layout, config(settings)))
             each += 2 * place.fc1->in * place.fc1->out + place.fc1->out + place.fc2->out + place.fc1->in;
-        return std::clamp<std::int64_t>((layout.parameter_count() - 1) / each, 2, 1024);  // as long as the base has more
+        return std::clamp<std::int64_t>((layout.parameter_count() - 1) / each, ExpertsConfig().experts, 1024);
     }
 
     bool after_update(const Layout& layout, const Json& settings, const std::vector<at::Tensor>&, const std::vector<at::Tensor>& values,

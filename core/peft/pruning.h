@@ -1,8 +1,9 @@
 // Pruning of the base beside an update of it, the second phase of DSEE (Chen et al. 2021, arXiv 2111.00160, section 3.3): single weights of
 // all attention and feed-forward projections by one threshold, and whole attention heads and neurons of feed-forward blocks in each layer.
 // What is kept is decided once, in the middle of training, and stays; it is stored as bits. The base itself is never touched: what is
-// attached holds a pruned copy of its matrices. All of them compute as much as before, with zeros; only what is stored beside the base and
-// the merged weights say what is gone.
+// attached holds a pruned copy of its matrices. All of them compute as much as before, with zeros, until they are merged: there neurons
+// that are gone from every block of a stack are left out (core/peft/dead_neurons.h). Heads are not: published model families have one width
+// of queries in all layers, that of the model.
 #pragma once
 
 #include <ATen/core/Tensor.h>

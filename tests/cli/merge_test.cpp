@@ -88,6 +88,28 @@ TEST_CASE("LoRA at embeddings is merged into a model whose tables are no longer 
     CHECK(again.json().at(0).at("percent_base") == 100.0);
 }
 
+TEST_CASE("what pruning removed from every block of a stack is not in the merged model", "[cli]") {
+    const Trained trained;
+    const std::string adapter = trained.adapter("dsee", {"--set", "neurons=3", "--set", "heads=1", "--set", "stacks=encoder"});
+    const std::string out = (trained.folder / "merged").string();
+    const Ran ran = permille({"merge", "-m", kBase, "-a", adapter, "--out", out, "--json"});
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    CHECK(ran.json().at("removed_neurons") == Json{{"encoder", 3}, {"decoder", 0}});
+    const Json before = read_json(std::filesystem::path(kBase) / "config.json"),
+               after = read_json(std::filesystem::path(out) / "config.json");
+    CHECK(after.at("encoder_ffn_dim").get<int>() == before.at("encoder_ffn_dim").get<int>() - 3);
+    CHECK(after.at("decoder_ffn_dim") == before.at("decoder_ffn_dim"));
+    const int layers = before.at("encoder_layers").get<int>(), width = before.at("d_model").get<int>();
+    CHECK(ran.json().at("parameters") == 71808 - layers * 3 * (2 * width + 1));
+    CHECK(permille({"info", out, "--json"}).json().at("parameters") == ran.json().at("parameters"));
+    const auto together = trained.scores(kBase, adapter), merged = trained.scores(out), base = trained.scores(kBase);
+    for (std::size_t i = 0; i < merged.size(); ++i) {
+        CHECK(std::abs(merged[i] - together[i]) < 1e-3);
+        CHECK(std::abs(merged[i] - base[i]) > 0.05);
+    }
+}
+
 TEST_CASE("merged weights are stored in the type that is asked for", "[cli]") {
     const Trained trained;
     const std::string adapter = trained.adapter("layernorm");

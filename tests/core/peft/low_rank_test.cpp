@@ -272,24 +272,30 @@ TEST_CASE("SSF starts near the base or exactly there, and merges without embeddi
 }
 
 // For tests/golden/make/check_merged.py, which opens the folders in transformers.
-TEST_CASE("models with LoRA at embeddings merged into them, and their logits", "[.merged]") {
+TEST_CASE("models merged from adapters that change tables or remove neurons, and their logits", "[.merged]") {
     const char* folder = std::getenv("PERMILLE_EXPORT");
     if (!folder) return;  // a filter that only leaves tests out runs hidden ones too
+    const auto export_merged = [&](const std::string& name, const char* method, Json settings, const std::string& stacks) {
+        const auto base = golden_model(name);
+        settings["stacks"] = stacks;
+        const Attached attached = attach_method(find_method_by_id(method, ""), *base->network, settings, 1);
+        shake(attached);
+        for (std::size_t i = 0; i < attached.specs.size(); ++i)
+            if (attached.specs[i].name.ends_with(".kept_neurons")) attached.values[i].slice(0, 1, 8, 3).zero_();  // three of them
+        const std::filesystem::path place = std::filesystem::path(folder) / (name + "-" + method + "-" + stacks);
+        save_adapter(place / "adapter", attached, *base, {});
+        merge_adapter(base->folder.string(), place / "adapter", place / "merged", "float32");
+        const at::NoGradGuard guard;
+        const TensorBatch batch = batch_of(*base->network, golden_pairs(name));
+        const at::Tensor logits = logits_of(*base->network, base->network->inference(attached.attachment.get()), batch);
+        write_safetensors(place / "logits.safetensors", {{"logits", logits}});
+        const auto merged = load_base(place / "merged", at::kCPU, at::kFloat);
+        require_close(logits_of(*merged->network, merged->network->inference(), batch), logits, 1e-4);
+        std::filesystem::remove_all(place / "adapter");
+    };
     for (const std::string& name : golden_models())
         for (const std::string stacks : {"both", "encoder", "decoder"}) {
-            const auto base = golden_model(name);
-            const Attached attached = attach_method(find_method_by_id("lora", ""), *base->network,
-                                                    {{"rank", 3}, {"targets", "embeddings,q"}, {"stacks", stacks}}, 1);
-            shake(attached);
-            const std::filesystem::path place = std::filesystem::path(folder) / (name + "-" + stacks);
-            save_adapter(place / "adapter", attached, *base, {});
-            merge_adapter(base->folder.string(), place / "adapter", place / "merged", "float32");
-            const at::NoGradGuard guard;
-            const TensorBatch batch = batch_of(*base->network, golden_pairs(name));
-            const at::Tensor logits = logits_of(*base->network, base->network->inference(attached.attachment.get()), batch);
-            write_safetensors(place / "logits.safetensors", {{"logits", logits}});
-            const auto merged = load_base(place / "merged", at::kCPU, at::kFloat);
-            require_close(logits_of(*merged->network, merged->network->inference(), batch), logits, 1e-4);
-            std::filesystem::remove_all(place / "adapter");
+            export_merged(name, "lora", {{"rank", 3}, {"targets", "embeddings,q"}}, stacks);
+            export_merged(name, "dsee", {{"rank", 3}, {"entries", 5}, {"targets", "all"}, {"neurons", 3}}, stacks);
         }
 }

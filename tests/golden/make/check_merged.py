@@ -1,5 +1,5 @@
-"""Opens in transformers the models that Permille merged adapters into whose tables came apart: no tensor is missing or left over, and the logits are
-those of base and adapter together. Run from the root of the source tree, in the environment of packaging/reference-python:
+"""Opens in transformers the models that Permille merged adapters into and that have another shape than their base, because tables came apart or pruned
+neurons were left out: no tensor is missing or left over, and the logits are those of base and adapter together. Run from the root of the source tree, in the environment of packaging/reference-python:
     python tests/golden/make/check_merged.py build/dev/tests/core_tests
 """
 import os
