@@ -78,7 +78,8 @@ TEST_CASE("Adafactor remembers rows and columns of a matrix only", "[train]") {
     const auto held = [&](const char* optimiser) {
         settings.optimiser = optimiser;
         std::int64_t count = 0;
-        for (const auto& [name, tensor] : make_optimiser(attached, settings)->state()) count += tensor.numel();
+        const auto made = make_optimiser(attached, settings);
+        for (const auto& [name, tensor] : made->state()) count += tensor.numel();
         return count;
     };
     REQUIRE(held("adamw") >= 2 * attached.trainable());
