@@ -33,8 +33,10 @@ struct ExpertsConfig : Scope {
         static const auto list = add_scope(
             Fields<ExpertsConfig>()
                 .add("experts", &ExpertsConfig::experts, "trained copies of each feed-forward block", {.min = 2, .max = 1024})
-                .add("active", &ExpertsConfig::active, "experts that work for each token, at least 2; at most all of them",
-                     {.min = 1, .max = 1024})
+                .add("active", &ExpertsConfig::active,
+                     "experts that work for each token, at most all of them; the gate of a single one would be 1 whatever its score and "
+                     "teach the router nothing",
+                     {.min = 2, .max = 1024})
                 .add("balance", &ExpertsConfig::balance,
                      "how far an update moves the choice towards experts with few tokens, in units of the router's scores; 0: off",
                      {.min = 0, .max = 1}));
@@ -139,14 +141,6 @@ public:
                          "and k of them work for each token. By default in the last two layers of each stack; layers 'all' takes "
                          "every block, often more than the base itself has. Wants much text. It cannot be merged: the base has no "
                          "place for experts."}) {}
-
-    Json complete(const Json& settings) const override {
-        const Json all = MethodWith::complete(settings);
-        if (config(all).active < 2)
-            throw Error(ErrorKind::config, "experts/active",
-                        "1 leaves the router untaught: the gate of a single expert is 1 whatever its score", "choose 2 or more");
-        return all;
-    }
 
     std::vector<TensorSpec> tensors(const Layout& layout, const Json& settings) const override {
         const ExpertsConfig chosen = config(settings);

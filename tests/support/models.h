@@ -15,6 +15,12 @@ inline std::shared_ptr<const BaseModel> golden_model(const std::string& name = "
     return load_base(golden(name), at::kCPU, at::kFloat);
 }
 
+// M2M-100's, opened once for all test cases of a file.
+inline const BaseModel& golden_base() {
+    static const auto base = golden_model();
+    return *base;
+}
+
 // One of each family, and of each way to lay one out.
 inline const std::vector<std::string>& golden_models() {
     static const std::vector<std::string> names = {"m2m100", "marian", "marian_separate", "mbart25", "mbart50"};

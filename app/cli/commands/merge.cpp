@@ -30,13 +30,15 @@ Action make_merge(CLI::App& verb) {
             console.print(report.to_json());
             return kDone;
         }
-        console.print_table({{"method", report.method},
-                             {"parameters", shown_count(report.parameters)},
-                             {"changed tensors", shown_count(report.changed_tensors)},
-                             {"neurons left out", std::to_string(report.encoder_neurons) + " of every encoder block, " +
-                                                      std::to_string(report.decoder_neurons) + " of every decoder block"},
-                             {"stored as", report.dtype},
-                             {"model", report.folder}});
+        std::vector<std::vector<std::string>> lines = {{"method", report.method},
+                                                       {"parameters", shown_count(report.parameters)},
+                                                       {"changed tensors", shown_count(report.changed_tensors)},
+                                                       {"stored as", report.dtype},
+                                                       {"model", report.folder}};
+        if (report.encoder_neurons + report.decoder_neurons > 0)
+            lines.push_back({"neurons left out", std::to_string(report.encoder_neurons) + " of every encoder block, " +
+                                                     std::to_string(report.decoder_neurons) + " of every decoder block"});
+        console.print_table(lines);
         return kDone;
     };
 }

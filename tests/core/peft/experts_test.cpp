@@ -13,11 +13,7 @@ using namespace permille::test;
 
 namespace {
 
-const BaseModel& base() {
-    static const auto golden = golden_model();
-    return *golden;
-}
-const Seq2Seq& model() { return *base().network; }
+const Seq2Seq& model() { return *golden_base().network; }
 const Method& experts() { return find_method_by_id("experts", ""); }
 
 const Json kOneBlock = {{"experts", 4}, {"stacks", "encoder"}, {"layers", "last 1"}, {"balance", 0.25}};
@@ -104,8 +100,8 @@ TEST_CASE("experts with few tokens are chosen sooner after every update", "[peft
     REQUIRE(value(attached, "router.load").eq(0).all().item<bool>());
 
     const TemporaryFolder folder;
-    save_adapter(folder / "a", attached, base(), Json::object());
-    require_same(value(load_adapter(folder / "a", base()), "router.balance"), value(attached, "router.balance"));
+    save_adapter(folder / "a", attached, golden_base(), Json::object());
+    require_same(value(load_adapter(folder / "a", golden_base()), "router.balance"), value(attached, "router.balance"));
     REQUIRE(read_safetensors(folder / "a" / "adapter_model.safetensors").size() == 6);  // without the loads
 }
 
@@ -129,7 +125,7 @@ TEST_CASE("training brings tokens to experts that had none", "[peft][train]") {
 }
 
 TEST_CASE("experts refuse what would have no effect", "[peft]") {
-    require_error([] { experts().complete({{"active", 1}}); }, ErrorKind::config, {"experts/active", "router", "2 or more"});
+    require_error([] { experts().complete({{"active", 1}}); }, ErrorKind::config, {"experts/active", "2"});
     require_error([] { experts().complete({{"experts", 1}}); }, ErrorKind::config, {"experts", "minimum 2"});
     const auto combined = [](const std::string& id, const Json& settings) {
         return attach_method(find_method_by_id(id, ""), model(), settings, 1);

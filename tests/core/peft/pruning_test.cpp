@@ -10,11 +10,7 @@ using namespace permille::test;
 
 namespace {
 
-const BaseModel& base() {
-    static const auto golden = golden_model();
-    return *golden;
-}
-const Seq2Seq& model() { return *base().network; }
+const Seq2Seq& model() { return *golden_base().network; }
 const Method& dsee() { return find_method_by_id("dsee", ""); }
 
 const Json kSmall = {{"rank", 2}, {"entries", 5}, {"places", "magnitude"}, {"prune_at", 0.5}};
@@ -77,8 +73,8 @@ TEST_CASE("pruning takes as many weights as announced, of what is attached and n
         require_close(logits_of(merged, merged.inference(), batch_of(merged, golden_pairs())), logits(attached), 1e-4);
 
         const TemporaryFolder folder;
-        save_adapter(folder / "a", attached, base(), Json::object());
-        const Attached again = load_adapter(folder / "a", base());
+        save_adapter(folder / "a", attached, golden_base(), Json::object());
+        const Attached again = load_adapter(folder / "a", golden_base());
         require_same(logits(again), logits(attached));
         const Json described = describe_adapter(folder / "a");
         REQUIRE(described["sparsity"]["pruned_weights"] == dsee().pruned(model().layout(), attached.settings));

@@ -142,29 +142,24 @@ def factor(update):
     return max(1 - past, 1 / TRAINING["updates"])
 
 
-def record(stem, all_cases, left_out=None, without_end=()):
+def record(stem, all_cases, without_end=()):
     """Writes tests/golden/FAMILY/stem.{safetensors,json} for each family, or those that the command line names.
 
     all_cases: name -> (method, settings or a function that gives them, function that gives the model, its trained tensors by our names, how far from
     their start, and, if not all learn at the same rate, factors of the rate by name). The functions ask base(), inputs(), family() and pre_norm(). A
     model may have `constants`, tensors of the method that are not trained, `penalty()`, added to the loss of every update, and
-    `after_update(number)`. left_out: (case, family) -> why there is no such case. without_end: (case, family) of those that are without, as large
-    ones are."""
+    `after_update(number)`. without_end: (case, family) of those whose end is left out, as that of large ones is."""
     global _at_hand
     torch.set_num_threads(1)
     for _at_hand in sys.argv[1:] or FAMILIES:
-        record_family(stem, all_cases, {case: why for (case, name), why in (left_out or {}).items() if name == family()},
-                      {case for case, name in without_end if name == family()})
+        record_family(stem, all_cases, {case for case, name in without_end if name == family()})
 
 
-def record_family(stem, all_cases, left_out, without_end):
+def record_family(stem, all_cases, without_end):
     arguments, labels = inputs()
     targets = (labels != -100).sum(1).tolist()
     kept, cases = {}, {}
     for case, (method, settings, make) in all_cases.items():
-        if case in left_out:
-            print(family(), case, "left out:", left_out[case])
-            continue
         torch.manual_seed(SEED)
         model, trained, spread, *rates = make()
         with torch.no_grad():
@@ -207,7 +202,7 @@ def record_family(stem, all_cases, left_out, without_end):
                        "loss": start.item(), "losses": losses, "gradient_norms": norms, "loss_after": loss().item(), "tensors": list(trained)}
         print(family(), case, cases[case]["trained"], losses)
     made = versions() | {"peft": peft.__version__, "seed": SEED, "maker": f"tests/golden/make/{stem}.py"}
-    file = {"made": made, "training": TRAINING, "cases": cases} | ({"left_out": left_out} if left_out else {})
+    file = {"made": made, "training": TRAINING, "cases": cases}
     tensors = {name: tensor.contiguous() for name, tensor in kept.items()}
     save_file(tensors, OUT / family() / f"{stem}.safetensors", metadata={"made": json.dumps(made)})
     (OUT / family() / f"{stem}.json").write_text(json.dumps(file, indent=1) + "\n")
