@@ -11,6 +11,7 @@
 #include "ui/widgets/budget_plot.h"
 #include "ui/widgets/chart_data.h"
 #include "ui/widgets/chart_drawing.h"
+#include "ui/widgets/custom_plot.h"
 #include "ui/widgets/render_chart.h"
 
 namespace permille::test {
@@ -133,6 +134,27 @@ private Q_SLOTS:
         QCOMPARE(series(chart.panels[0], lora)->style, series(chart.panels[1], lora)->style);
         QVERIFY(chart.panels[0].references.empty());
         QCOMPARE(chart.panels[1].references.size(), std::size_t{1});
+    }
+
+    void titlesOfPanelsStayInTheChartHoweverTall() {
+        const auto chart = ui::chart_data({run(1, "bitfit", 0.1, 9, 1, "it"), run(2, "lora", 2, 8, 1, "tr")});
+        for (const int height : {300, 3000}) {
+            QCustomPlot plot;
+            plot.resize(800, height);
+            ui::ChartDrawing drawing(plot);
+            drawing.draw(chart, ui::ChartStyle::light(), 800);
+            plot.replot();
+            int titles = 0;
+            for (int i = 0; i < plot.itemCount(); ++i) {
+                const auto* text = qobject_cast<QCPItemText*>(plot.item(i));
+                if (!text || (text->text() != chart.panels[0].title && text->text() != chart.panels[1].title)) continue;
+                ++titles;
+                QVERIFY2(text->topLeft->pixelPosition().y() >= 0, qPrintable(text->text()));
+                const auto* rect = text->position->axisRect();
+                QVERIFY(text->bottomLeft->pixelPosition().y() <= rect->top() + 1);
+            }
+            QCOMPARE(titles, 2);
+        }
     }
 
     void dataSizesAreNeverMixedInOnePanel() {

@@ -236,7 +236,8 @@ void ChartDrawing::draw_panel(QCPAxisRect& rect, const ChartPanel& panel, const 
         title->setPositionAlignment(Qt::AlignHCenter | Qt::AlignBottom);
         title->position->setType(QCPItemPosition::ptAxisRectRatio);
         title->position->setAxisRect(&rect);
-        title->position->setCoords(0.5, -0.02);
+        title->position->setCoords(0.5, 0);
+        title->setPadding(QMargins(0, 0, 0, 6));  // in pixels: a share of the height would leave tall charts
         title->setText(panel.title);
         title->setFont(bold);
         title->setColor(style.text);
