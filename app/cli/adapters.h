@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/jobs/model_job.h"
+#include "core/jobs/model.h"
 
 namespace permille::cli {
 

@@ -16,7 +16,7 @@
 
 #include "core/base/files.h"
 #include "core/base/process.h"
-#include "core/jobs/model_job.h"
+#include "core/bases/find.h"
 #include "core/store/store.h"
 #include "ui/bridge/text.h"
 #include "ui/shell/main_window.h"

@@ -9,6 +9,7 @@
 
 #include "core/base/json.h"
 #include "core/base/spec.h"
+#include "core/base/stopped.h"
 #include "core/decode/logits.h"
 #include "core/models/architecture.h"
 #include "core/nn/mixture.h"
@@ -65,9 +66,6 @@ std::vector<SearchTask> one_task_each(std::size_t sources, const Attachment* att
 
 // The attachments of the sentences of a batch, neighbours with the same one together.
 std::vector<Share> shares_of(const std::vector<SearchTask>& batch);
-
-// When asked to stop, searches throw this.
-struct Stopped {};
 
 // Called with the number of finished tasks after each batch; may be empty.
 using BatchDone = std::function<void(std::int64_t)>;

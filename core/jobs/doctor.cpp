@@ -7,9 +7,9 @@
 #include <thread>
 
 #include "core/base/files.h"
-#include "core/jobs/model_job.h"
-#include "core/jobs/run_job.h"
+#include "core/jobs/model.h"
 #include "core/models/base_model.h"
+#include "core/run/run_work.h"
 
 namespace permille {
 namespace fs = std::filesystem;

@@ -75,16 +75,27 @@ const std::map<std::string, std::set<std::string>> kCoreArrows = {
     {"core/train",
      {"core/base", "core/text", "core/nn", "core/metrics", "core/store", "core/data", "core/models", "core/peft", "core/decode"}},
     {"core/decode", {"core/base", "core/text", "core/nn", "core/metrics", "core/data", "core/models", "core/peft"}},
+    {"core/hub", {"core/base"}},
+    {"core/bases", {"core/base", "core/text", "core/nn", "core/store", "core/models", "core/hub"}},
+    {"core/study", {"core/base", "core/nn", "core/store", "core/models", "core/peft", "core/train", "core/bases"}},
+    {"core/run",
+     {"core/base", "core/text", "core/nn", "core/metrics", "core/store", "core/data", "core/models", "core/peft", "core/train",
+      "core/decode", "core/bases", "core/study"}},
+    {"core/moe",
+     {"core/base", "core/text", "core/nn", "core/metrics", "core/store", "core/data", "core/models", "core/peft", "core/train",
+      "core/decode", "core/bases", "core/run"}},
     {"core/jobs",
      {"core/base", "core/text", "core/nn", "core/metrics", "core/store", "core/data", "core/models", "core/peft", "core/train",
-      "core/decode"}},
+      "core/decode", "core/hub", "core/bases", "core/study", "core/run"}},
 };
 
 // What a method may know of a model: what all families have in common.
 const std::set<std::string> kFamilyFree = {"core/models/architecture.h", "core/models/base_model.h", "core/models/safetensors.h",
                                            "core/models/seq2seq.h", "core/models/torch_file.h"};
 
-const std::set<std::string> kFaces = {"core/base", "core/jobs", "core/metrics", "core/store"};
+// Of these only headers that are free of torch, which another check sees to.
+const std::set<std::string> kFaces = {"core/base", "core/bases", "core/hub", "core/jobs",  "core/metrics",
+                                      "core/moe",  "core/peft",  "core/run", "core/study", "core/store"};
 
 bool is_torch(const std::string& include) {
     return include.starts_with("torch/") || include.starts_with("ATen/") || include.starts_with("c10/") || include.starts_with("caffe2/");
@@ -124,7 +135,7 @@ std::string objection(const std::string& file, const Include& include) {
         if (arrows == kCoreArrows.end()) return from + " is not in the list of this test";
         return arrows->second.contains(to) ? "" : from + " may not include " + to;
     }
-    if (target == "core") return kFaces.contains(to) ? "" : top + " includes core/jobs, core/store, core/base and core/metrics only";
+    if (target == "core") return kFaces.contains(to) ? "" : top + " may not include " + to;
     if (top == "ui") return target == "ui" ? "" : "ui includes only ui and the faces of core";
     return target == "ui" || target == "app" ? "" : from + " may not include " + to;
 }
@@ -186,12 +197,11 @@ TEST_CASE("what the window and the command line include is free of torch, howeve
 TEST_CASE("the check itself finds wrong arrows", "[house]") {
     CHECK(objection("core/base/json.cpp", {"core/store/store.h", true, 1}) == "core/base may not include core/store");
     CHECK(objection("core/store/store.h", {"core/base/spec.h", true, 1}).empty());
-    CHECK(objection("core/store/store.h", {"core/jobs/study.h", true, 1}) == "core/store may not include core/jobs");
+    CHECK(objection("core/store/store.h", {"core/study/study.h", true, 1}) == "core/store may not include core/study");
     CHECK(objection("core/models/seq2seq.cpp", {"core/peft/method.h", true, 1}) == "core/models may not include core/peft");
     CHECK(objection("core/metrics/bleu.cpp", {"torch/torch.h", false, 1}) == "core/metrics knows no torch");
     CHECK(objection("core/train/trainer.cpp", {"QString", false, 1}) == "core knows no Qt");
-    CHECK(objection("ui/pages/a.cpp", {"core/nn/parts.h", true, 1}) ==
-          "ui includes core/jobs, core/store, core/base and core/metrics only");
+    CHECK(objection("ui/pages/a.cpp", {"core/nn/parts.h", true, 1}) == "ui may not include core/nn");
     CHECK(objection("ui/pages/a.cpp", {"app/cli/console.h", true, 1}) == "ui includes only ui and the faces of core");
     CHECK(objection("core/base/json.cpp", {"json.h", true, 1}) == "includes are written from the root of the repository");
     CHECK(family_objection("core/peft/lora.cpp", {"core/models/m2m100/config.h", true, 1}) == "only families.cpp knows the family m2m100");

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "core/jobs/hub.h"
+#include "core/hub/hub.h"
 #include "tests/support/http_server.h"
 
 namespace permille::test {

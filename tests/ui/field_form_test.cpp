@@ -5,7 +5,7 @@
 #include <QSpinBox>
 #include <QTest>
 
-#include "core/jobs/study.h"
+#include "core/study/study.h"
 #include "tests/ui/ui_tests.h"
 #include "ui/widgets/field_form.h"
 #include "ui/widgets/list_edit.h"

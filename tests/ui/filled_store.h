@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "core/jobs/study.h"
 #include "core/store/store.h"
+#include "core/study/study.h"
 
 namespace permille::test {
 

@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "core/base/files.h"
-#include "core/jobs/catalog.h"
+#include "core/peft/catalog.h"
 #include "core/store/results.h"
 #include "tests/ui/filled_store.h"
 #include "tests/ui/ui_tests.h"

@@ -12,7 +12,7 @@
 #include <atomic>
 
 #include "core/base/files.h"
-#include "core/jobs/catalog.h"
+#include "core/peft/catalog.h"
 #include "tests/ui/filled_store.h"
 #include "tests/ui/ui_tests.h"
 #include "ui/pages/chart/chart_page.h"

@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-#include "core/jobs/model_job.h"
+#include "core/bases/find.h"
 #include "ui/bridge/text.h"
 
 namespace permille::ui {

@@ -8,7 +8,7 @@
 #include <stop_token>
 #include <vector>
 
-#include "core/jobs/bases.h"
+#include "core/bases/known_bases.h"
 #include "ui/bridge/problem.h"
 
 namespace permille::ui {

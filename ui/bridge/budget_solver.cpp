@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include "core/jobs/model_job.h"
+#include "core/bases/find.h"
 
 namespace permille::ui {
 

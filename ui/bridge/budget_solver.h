@@ -10,7 +10,7 @@
 #include <optional>
 #include <vector>
 
-#include "core/jobs/budget.h"
+#include "core/study/budgets.h"
 #include "ui/bridge/problem.h"
 
 namespace permille::ui {

@@ -6,7 +6,7 @@
 #include <functional>
 #include <stop_token>
 
-#include "core/jobs/data_job.h"
+#include "core/jobs/data.h"
 #include "ui/bridge/problem.h"
 
 namespace permille::ui {

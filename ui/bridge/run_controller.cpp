@@ -4,8 +4,8 @@
 #include <chrono>
 #include <mutex>
 
-#include "core/jobs/model_job.h"
-#include "core/jobs/study_job.h"
+#include "core/bases/find.h"
+#include "core/run/study_runner.h"
 #include "ui/bridge/text.h"
 
 namespace permille::ui {

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "core/base/events.h"
-#include "core/jobs/study.h"
+#include "core/study/study.h"
 #include "ui/bridge/problem.h"
 
 namespace permille::ui {

@@ -4,7 +4,7 @@
 #include <QAbstractTableModel>
 #include <vector>
 
-#include "core/jobs/bases.h"
+#include "core/bases/known_bases.h"
 
 namespace permille::ui {
 

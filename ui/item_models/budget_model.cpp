@@ -5,7 +5,7 @@
 #include <QPalette>
 #include <algorithm>
 
-#include "core/jobs/catalog.h"
+#include "core/peft/catalog.h"
 #include "ui/bridge/text.h"
 #include "ui/widgets/chart_data.h"
 

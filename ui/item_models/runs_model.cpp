@@ -8,7 +8,7 @@
 #include <cmath>
 #include <map>
 
-#include "core/jobs/study.h"
+#include "core/study/study.h"
 #include "ui/bridge/text.h"
 #include "ui/widgets/chart_data.h"
 

@@ -6,7 +6,7 @@
 #include <map>
 #include <set>
 
-#include "core/jobs/catalog.h"
+#include "core/peft/catalog.h"
 #include "ui/bridge/text.h"
 
 namespace permille::ui {

@@ -2,8 +2,8 @@
 #include <ostream>
 
 #include "app/cli/command.h"
-#include "core/jobs/export_job.h"
-#include "core/jobs/model_job.h"
+#include "core/jobs/export.h"
+#include "core/jobs/model.h"
 
 namespace permille::cli {
 

@@ -4,10 +4,10 @@
 #include "app/cli/command.h"
 #include "app/cli/options.h"
 #include "core/base/error.h"
-#include "core/jobs/budget.h"
-#include "core/jobs/catalog.h"
-#include "core/jobs/model_job.h"
-#include "core/jobs/study.h"
+#include "core/bases/find.h"
+#include "core/peft/catalog.h"
+#include "core/study/budgets.h"
+#include "core/study/study.h"
 
 namespace permille::cli {
 

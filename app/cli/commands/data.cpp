@@ -1,4 +1,4 @@
-#include "core/jobs/data_job.h"
+#include "core/jobs/data.h"
 
 #include <filesystem>
 #include <ostream>

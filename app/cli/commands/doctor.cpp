@@ -1,7 +1,7 @@
 #include <ostream>
 
 #include "app/cli/command.h"
-#include "core/jobs/model_job.h"
+#include "core/jobs/model.h"
 
 namespace permille::cli {
 

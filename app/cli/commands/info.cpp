@@ -3,8 +3,8 @@
 
 #include "app/cli/command.h"
 #include "app/cli/options.h"
-#include "core/jobs/budget.h"
-#include "core/jobs/model_job.h"
+#include "core/bases/find.h"
+#include "core/study/budgets.h"
 
 namespace permille::cli {
 

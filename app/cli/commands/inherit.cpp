@@ -4,7 +4,7 @@
 #include "app/cli/command.h"
 #include "app/cli/options.h"
 #include "core/base/error.h"
-#include "core/jobs/inherit_job.h"
+#include "core/bases/inherit.h"
 
 namespace permille::cli {
 

@@ -1,7 +1,7 @@
 #include <filesystem>
 
 #include "app/cli/command.h"
-#include "core/jobs/merge_job.h"
+#include "core/jobs/merge.h"
 
 namespace permille::cli {
 

@@ -1,7 +1,7 @@
 #include <ostream>
 
 #include "app/cli/command.h"
-#include "core/jobs/catalog.h"
+#include "core/peft/catalog.h"
 
 namespace permille::cli {
 

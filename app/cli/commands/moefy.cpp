@@ -5,7 +5,7 @@
 #include "app/cli/command.h"
 #include "app/cli/options.h"
 #include "core/base/error.h"
-#include "core/jobs/moefy_job.h"
+#include "core/moe/moefy.h"
 
 namespace permille::cli {
 

@@ -4,7 +4,7 @@
 #include "app/cli/command.h"
 #include "app/cli/options.h"
 #include "core/base/files.h"
-#include "core/jobs/pretrain_job.h"
+#include "core/run/pretrain.h"
 
 namespace permille::cli {
 

@@ -9,8 +9,8 @@
 #include "app/cli/options.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
-#include "core/jobs/slurm.h"
-#include "core/jobs/study_job.h"
+#include "core/run/executors/slurm.h"
+#include "core/run/study_runner.h"
 #include "core/store/store.h"
 
 namespace permille::cli {

@@ -7,7 +7,7 @@
 #include "app/cli/options.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
-#include "core/jobs/model_job.h"
+#include "core/jobs/model.h"
 
 namespace permille::cli {
 

@@ -2,7 +2,7 @@
 
 #include "app/cli/command.h"
 #include "core/base/error.h"
-#include "core/jobs/model_job.h"
+#include "core/jobs/model.h"
 
 namespace permille::cli {
 

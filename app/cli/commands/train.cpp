@@ -5,8 +5,8 @@
 #include "app/cli/command.h"
 #include "app/cli/options.h"
 #include "core/base/error.h"
-#include "core/jobs/catalog.h"
-#include "core/jobs/train_job.h"
+#include "core/peft/catalog.h"
+#include "core/run/train.h"
 
 namespace permille::cli {
 

@@ -1,7 +1,7 @@
 // LoRA, DoRA, AdaLoRA, Context-PEFT, DSEE, SSF: what is special to each, beyond the contract and the goldens.
 #include <set>
 
-#include "core/jobs/merge_job.h"
+#include "core/jobs/merge.h"
 #include "core/nn/parts.h"
 #include "core/peft/adapter_file.h"
 #include "core/peft/merge.h"

@@ -5,8 +5,8 @@
 
 #include "core/base/files.h"
 #include "core/decode/beam.h"
-#include "core/jobs/negatives.h"
-#include "core/jobs/run_job.h"
+#include "core/run/negatives.h"
+#include "core/run/run_work.h"
 #include "tests/support/models.h"
 #include "tests/support/test.h"
 

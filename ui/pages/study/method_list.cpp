@@ -8,7 +8,7 @@
 #include <QVBoxLayout>
 #include <algorithm>
 
-#include "core/jobs/catalog.h"
+#include "core/peft/catalog.h"
 #include "ui/bridge/text.h"
 #include "ui/widgets/field_form.h"
 #include "ui/widgets/list_edit.h"

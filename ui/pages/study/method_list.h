@@ -6,7 +6,7 @@
 #include <QWidget>
 #include <vector>
 
-#include "core/jobs/study.h"
+#include "core/study/study.h"
 
 class QLabel;
 class QPushButton;

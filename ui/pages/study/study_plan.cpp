@@ -4,9 +4,9 @@
 #include <map>
 #include <set>
 
-#include "core/jobs/budget.h"
-#include "core/jobs/catalog.h"
-#include "core/jobs/model_job.h"
+#include "core/bases/find.h"
+#include "core/peft/catalog.h"
+#include "core/study/budgets.h"
 #include "ui/bridge/text.h"
 
 namespace permille::ui {

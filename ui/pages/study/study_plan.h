@@ -5,7 +5,7 @@
 #include <QStringList>
 #include <vector>
 
-#include "core/jobs/study.h"
+#include "core/study/study.h"
 #include "ui/bridge/budget_solver.h"
 #include "ui/bridge/store_watcher.h"
 
