@@ -153,12 +153,12 @@ struct Console::State {
         std::cerr << line << '\n' << std::flush;
     }
 
-    void show(const Event& event) {
+    void show(const Progress& event) {
         if (doings.size() > 100) doings.clear();
-        auto [found, is_new] = doings.try_emplace(event.text);
+        auto [found, is_new] = doings.try_emplace(event.doing);
         Doing& doing = found->second;
-        if (is_new || event.step < doing.from) doing = {Clock::now(), event.step, {}};
-        const bool last = event.total > 0 && event.step >= event.total;
+        if (is_new || event.done < doing.from) doing = {Clock::now(), event.done, {}};
+        const bool last = event.total > 0 && event.done >= event.total;
         const auto now = Clock::now();
         if (terminal && !last && now - drawn < kRedrawEvery) return;
         // In a log many short jobs in a row are one job, and the end of one is only told when its beginning was.
@@ -167,18 +167,18 @@ struct Console::State {
         drawn = doing.drawn = now;
 
         std::ostringstream line;
-        line << event.text;
+        line << event.doing;
         if (event.total > 0) {
-            line << "  " << shown_count(event.step) << " of " << shown_count(event.total) << "  "
-                 << shown_number(100.0 * static_cast<double>(event.step) / static_cast<double>(event.total), 0) << " %";
-        } else if (event.step > 0) {
-            line << "  " << shown_count(event.step);
+            line << "  " << shown_count(event.done) << " of " << shown_count(event.total) << "  "
+                 << shown_number(100.0 * static_cast<double>(event.done) / static_cast<double>(event.total), 0) << " %";
+        } else if (event.done > 0) {
+            line << "  " << shown_count(event.done);
         }
         for (const auto& [name, value] : metrics) line << "  " << name << " " << shown_number(value, value >= 100 ? 0 : 3);
         double remains = event.eta_seconds;
         const double worked = seconds_since(doing.since);
-        if (remains < 0 && event.total > 0 && event.step > doing.from && worked > 1)
-            remains = worked * static_cast<double>(event.total - event.step) / static_cast<double>(event.step - doing.from);
+        if (remains < 0 && event.total > 0 && event.done > doing.from && worked > 1)
+            remains = worked * static_cast<double>(event.total - event.done) / static_cast<double>(event.done - doing.from);
         if (remains >= 0 && !last) line << "  ETA " << shown_duration(remains);
 
         draw(line.str());
@@ -207,14 +207,13 @@ struct Console::State {
     void take(const Event& event) {
         if (silent) return;
         const std::lock_guard lock(mutex);
-        switch (event.kind) {
-            case Event::Kind::log: write_line(event.text); break;
-            case Event::Kind::metric:
-                // The rates are of use in the window's curves; a line of text has room for the losses and scores.
-                if (event.text.find("loss") != std::string::npos || event.text.find("bleu") != std::string::npos)
-                    metrics[event.text] = event.value;
-                break;
-            case Event::Kind::progress: show(event); break;
+        if (const auto* line = std::get_if<LogLine>(&event)) write_line(line->text);
+        if (const auto* progress = std::get_if<Progress>(&event)) show(*progress);
+        if (const auto* metric = std::get_if<StepMetric>(&event)) {
+            // The rates are of use in the window's curves; a line of text has room for the losses and scores.
+            const bool shown = metric->figure == StepFigure::train_loss || metric->figure == StepFigure::contrast_loss ||
+                               metric->figure == StepFigure::valid_loss || metric->figure == StepFigure::valid_bleu;
+            if (shown) metrics[std::string(to_string(metric->figure))] = metric->value;
         }
     }
 

@@ -24,10 +24,15 @@ public:
     const std::string& fix() const { return fix_; }
     // "where: what; fix"
     const char* what() const noexcept override { return message_.c_str(); }
+    // Whether the machine is at fault and not the work: a locked database, a full disk, a network that does not answer. The same may
+    // succeed later, so a run that meets it is to be continued and has not failed.
+    bool temporary() const { return temporary_; }
+    Error& make_temporary() { return temporary_ = true, *this; }
 
 private:
     ErrorKind kind_;
     std::string where_, found_, fix_, message_;
+    bool temporary_ = false;
 };
 
 // Throws an internal Error that names the source line when a condition that our own code guarantees does not hold.

@@ -3,24 +3,47 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
 
 namespace permille {
 
-struct Event {
-    enum class Kind { log, progress, metric };
-    Kind kind = Kind::log;
-    std::string text;         // log: the line; progress: what is being done; metric: its name
-    std::int64_t step = 0;    // progress: done; metric: the update
-    std::int64_t total = 0;   // progress: of how many (0: not known)
-    double value = 0;         // metric: its value
-    double eta_seconds = -1;  // progress: remaining, when known
+struct LogLine {
+    std::string text;
 };
 
+// How far the present piece of work is.
+struct Progress {
+    std::string doing = {};            // "training", "translating the test set"
+    std::int64_t done = 0, total = 0;  // total 0: not known
+    double eta_seconds = -1;           // of the whole job; -1: not known
+};
+
+// A figure of training that is told update by update. Losses are in nats per target token, speeds in tokens without padding per second.
+enum class StepFigure { train_loss, contrast_loss, learning_rate, gradient_norm, tokens_per_second, valid_loss, valid_bleu };
+std::string_view to_string(StepFigure figure);
+std::optional<StepFigure> step_figure(std::string_view name);  // nothing for a name that this program does not know
+
+struct StepMetric {
+    std::int64_t step = 0;  // updates done
+    StepFigure figure = StepFigure::train_loss;
+    double value = 0;  // NaN and infinities are kept
+};
+
+using Event = std::variant<LogLine, Progress, StepMetric>;
 using EventSink = std::function<void(const Event&)>;
 
 inline void log_to(const EventSink& sink, std::string line) {
-    if (sink) sink({Event::Kind::log, std::move(line)});
+    if (sink) sink(LogLine{std::move(line)});
+}
+
+// The event as this figure, or null.
+inline const StepMetric* figure_in(const Event& event, StepFigure figure) {
+    const auto* metric = std::get_if<StepMetric>(&event);
+    return metric && metric->figure == figure ? metric : nullptr;
 }
 
 }  // namespace permille

@@ -32,7 +32,17 @@ namespace {
             default: break;
         }
     }
-    throw Error(ErrorKind::file, file.string(), "cannot " + action + ": " + std::strerror(code), advice);
+    Error error(ErrorKind::file, file.string(), "cannot " + action + ": " + std::strerror(code), advice);
+    switch (code) {
+        case ENOSPC:
+        case EDQUOT:
+        case EIO:
+        case ESTALE:
+        case ETIMEDOUT:
+        case EMFILE:
+        case ENFILE: throw error.make_temporary();
+        default: throw error;
+    }
 }
 
 void sync_path(const fs::path& path, int flags) {

@@ -9,9 +9,9 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/stopped.h"
 #include "core/base/whole_folder.h"
 #include "core/bases/find.h"
-#include "core/decode/search.h"
 #include "core/models/base_model.h"
 #include "core/text/m2m100_extension.h"
 #include "core/text/sentence_pieces.h"

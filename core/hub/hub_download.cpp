@@ -420,7 +420,7 @@ private:
         const std::int64_t arrived = done - resumed_;
         const double elapsed = std::chrono::duration<double>(now - started_).count();
         const double eta = arrived > 0 && elapsed > 0.5 ? elapsed / static_cast<double>(arrived) * static_cast<double>(total_ - done) : -1;
-        sink_({Event::Kind::progress, "downloading " + name_.text() + " (bytes)", done, total_, 0, eta});
+        sink_(Progress{"downloading " + name_.text() + " (bytes)", done, total_, eta});
     }
 
     HubName name_;

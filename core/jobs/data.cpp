@@ -92,7 +92,7 @@ std::vector<Row> read_clean(const TextInput& text, Cleaner& cleaner, const Event
             if (stop.stop_requested()) throw Stopped{};
             cleaner.clean(std::move(row), rows);
             const std::int64_t read = cleaner.counts().read;
-            if (events && read % kReportEvery == 0) events({Event::Kind::progress, "cleaning", read});
+            if (events && read % kReportEvery == 0) events(Progress{"cleaning", read});
         });
     } catch (const Stopped&) {
         return {};
@@ -346,8 +346,8 @@ void make_pair_corpus(PairInWork& pair, const Recipe& recipe, const RecipeReques
         if (stop.stop_requested()) return;
         const RecipePackage& package = recipe.packages[i];
         if (events) {
-            events({Event::Kind::progress, pair.name + ": " + package.package, static_cast<std::int64_t>(i),
-                    static_cast<std::int64_t>(recipe.packages.size())});
+            events(Progress{pair.name + ": " + package.package, static_cast<std::int64_t>(i),
+                            static_cast<std::int64_t>(recipe.packages.size())});
         }
         auto rows = pair_messages(messages.of(i, pair.source), messages.of(i, pair.target), pair.source, pair.target, package.origin);
         for (const auto& language : {pair.source, pair.target}) {

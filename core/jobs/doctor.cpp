@@ -9,7 +9,7 @@
 #include "core/base/files.h"
 #include "core/jobs/model.h"
 #include "core/models/base_model.h"
-#include "core/run/run_work.h"
+#include "core/run/plan.h"
 
 namespace permille {
 namespace fs = std::filesystem;

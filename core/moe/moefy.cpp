@@ -17,7 +17,8 @@
 #include "core/peft/expert_split.h"
 #include "core/peft/merge.h"
 #include "core/peft/moefication.h"
-#include "core/run/run_work.h"
+#include "core/run/plan.h"
+#include "core/train/step.h"
 
 namespace permille {
 namespace fs = std::filesystem;
@@ -203,7 +204,7 @@ void measure(MoefyReport& report, const OpenModel& model, const std::vector<cons
     const auto total = static_cast<std::int64_t>(models.size()) * request.settings.rounds;
     for (std::int64_t round = 0, done = 0; round < request.settings.rounds; ++round)
         for (std::size_t i = 0; i < models.size(); ++i, ++done) {
-            if (sink) sink({Event::Kind::progress, "translating", done, total});
+            if (sink) sink(Progress{"translating", done, total});
             if (round == 0)
                 translate(i, {lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(lines.size(), 8))});
             const auto start = std::chrono::steady_clock::now();
@@ -306,8 +307,8 @@ MoefyReport moefy(const MoefyRequest& request, const EventSink& sink, const std:
         const auto rows = read_rows(request.texts, Split::train, request.source_language, request.target_language, settings.tokens / 3 + 1);
         const auto test_rows =
             read_rows(request.test_texts, Split::test, request.source_language, request.target_language, settings.test_sentences);
-        const auto pairs =
-            enough_of(tokenise(*model.tokenizer, rows, request.source_language, request.target_language), settings.tokens, settings.seed);
+        const auto pairs = enough_of(tokenise(*model.tokenizer, rows, request.source_language, request.target_language, stop).pairs,
+                                     settings.tokens, settings.seed);
         const Attachment plain = dense.attachment(layout);
         const auto parameter = [&](int index) {
             const at::Tensor& own = plain.parameters[static_cast<std::size_t>(index)];
@@ -323,9 +324,7 @@ MoefyReport moefy(const MoefyRequest& request, const EventSink& sink, const std:
                 blocks.begin() + static_cast<std::ptrdiff_t>(std::min(blocks.size(), first + static_cast<std::size_t>(most))));
             const auto inputs = inputs_of(network, dense, some, pairs, settings, stop);
             for (std::size_t i = 0; i < some.size(); ++i) {
-                if (sink)
-                    sink({Event::Kind::progress, "converting", static_cast<std::int64_t>(first + i),
-                          static_cast<std::int64_t>(blocks.size())});
+                if (sink) sink(Progress{"converting", static_cast<std::int64_t>(first + i), static_cast<std::int64_t>(blocks.size())});
                 if (stop.stop_requested()) throw Stopped{};
                 Converted converted = convert(some[i], layout.sites[static_cast<std::size_t>(some[i].site)].name, inputs[i],
                                               parameter(some[i].fc1), parameter(some[i].fc1_bias), settings, request.active, stop);

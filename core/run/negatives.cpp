@@ -1,7 +1,6 @@
 #include "core/run/negatives.h"
 
 #include <ATen/ATen.h>
-#include "core/run/translate.h"
 
 #include <algorithm>
 
@@ -9,6 +8,7 @@
 #include "core/decode/beam.h"
 #include "core/decode/sample.h"
 #include "core/models/safetensors.h"
+#include "core/run/translate.h"
 
 namespace permille {
 namespace fs = std::filesystem;
@@ -18,16 +18,10 @@ namespace {
 constexpr std::size_t kAtOnce = 512;  // sentences between two writings of the file
 
 // What they depend on.
-std::string question_of(const OpenModel& model, const std::vector<TokenPair>& train, const std::string& target,
-                        const TrainingSettings& training, std::uint64_t seed) {
-    std::string text = model.base->fingerprint + "/" + target + "/" + training.contrast_by + "/" + std::to_string(training.contrast) + "/" +
-                       std::to_string(seed);
-    for (const TokenPair& pair : train)
-        for (const auto* side : {&pair.source, &pair.labels}) {
-            text += '/';
-            text.append(reinterpret_cast<const char*>(side->data()), side->size() * sizeof(std::int32_t));
-        }
-    return sha256(text);
+std::string question_of(const OpenModel& model, const TokenText& train, const std::string& target, const TrainingSettings& training,
+                        std::uint64_t seed) {
+    return sha256(model.base->fingerprint + "/" + target + "/" + training.contrast_by + "/" + std::to_string(training.contrast) + "/" +
+                  std::to_string(seed) + "/" + train.fingerprint);
 }
 
 void write(const fs::path& file, const Contrast& contrast, const std::string& question) {
@@ -80,12 +74,13 @@ bool is_reference(const Tokens& ids, const std::vector<std::int32_t>& labels) {
 
 }  // namespace
 
-std::unique_ptr<Contrast> find_negatives(const OpenModel& model, const std::vector<TokenPair>& train, const std::string& target_language,
+std::unique_ptr<Contrast> find_negatives(const OpenModel& model, const TokenText& text, const std::string& target_language,
                                          const TrainingSettings& training, std::uint64_t seed, const fs::path& folder,
                                          const EventSink& sink, const std::stop_token& stop) {
     if (training.contrast == 0) return nullptr;
     const fs::path file = folder / "negatives.safetensors";
-    const std::string question = question_of(model, train, target_language, training, seed);
+    const std::vector<TokenPair>& train = text.pairs;
+    const std::string question = question_of(model, text, target_language, training, seed);
     auto contrast = std::make_unique<Contrast>(read(file, question));
     contrast->wrong.resize(std::min(contrast->wrong.size(), train.size()));
     DecodingSettings decoding;
@@ -95,9 +90,7 @@ std::unique_ptr<Contrast> find_negatives(const OpenModel& model, const std::vect
     while (contrast->wrong.size() < train.size()) {
         if (stop.stop_requested()) throw Stopped();
         const std::size_t from = contrast->wrong.size(), to = std::min(train.size(), from + kAtOnce);
-        if (sink)
-            sink({Event::Kind::progress, "finding wrong translations", static_cast<std::int64_t>(from),
-                  static_cast<std::int64_t>(train.size())});
+        if (sink) sink(Progress{"finding wrong translations", static_cast<std::int64_t>(from), static_cast<std::int64_t>(train.size())});
         std::vector<Tokens> sources;
         for (std::size_t i = from; i < to; ++i) sources.emplace_back(train[i].source.begin(), train[i].source.end());
         SearchSettings search = search_for(model, target_language, decoding);

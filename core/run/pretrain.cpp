@@ -309,9 +309,10 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
     std::int64_t first_update = -1;
     hooks.sink = [&](const Event& event) {
         if (sink) sink(event);
-        if (event.kind != Event::Kind::metric) return;
-        if (first_update < 0) first_update = event.step;
-        if (stop.stop_requested() || (updates_limit > 0 && event.step - first_update >= updates_limit)) limit.request_stop();
+        const auto* metric = std::get_if<StepMetric>(&event);
+        if (!metric) return;
+        if (first_update < 0) first_update = metric->step;
+        if (stop.stop_requested() || (updates_limit > 0 && metric->step - first_update >= updates_limit)) limit.request_stop();
     };
     const std::stop_callback forward(stop, [&] { limit.request_stop(); });
     Trainer trainer(start, attached, train, valid, recipe.training,

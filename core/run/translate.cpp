@@ -65,8 +65,7 @@ std::vector<Translation> translate_lines(const OpenModel& model, const std::vect
     const auto progress = [&](std::int64_t done) {
         if (!sink) return;
         const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-        sink({Event::Kind::progress, "translating", done, total, 0,
-              elapsed / static_cast<double>(done) * static_cast<double>(total - done)});
+        sink(Progress{"translating", done, total, elapsed / static_cast<double>(done) * static_cast<double>(total - done)});
     };
     const Seq2Seq& network = *model.base->network;
     const auto found = settings.sample ? sample(network, searched, sources, search, stop, progress)

@@ -71,7 +71,8 @@ Error database_error(const std::filesystem::path& file, int code, const std::str
         case SQLITE_CORRUPT:
             return {ErrorKind::database, where, "is damaged (" + message + ")", "restore a copy, or rescue it with sqlite3's .recover"};
         case SQLITE_FULL:
-            return {ErrorKind::database, where, "the disk is full", "free some space and start again; what was recorded is kept"};
+            return Error(ErrorKind::database, where, "the disk is full", "free some space and start again; what was recorded is kept")
+                .make_temporary();
         case SQLITE_READONLY:
             return {ErrorKind::database, where, "cannot be written: the file or its folder is read-only",
                     "change its permissions, or name another file with --db"};
@@ -83,11 +84,14 @@ Error database_error(const std::filesystem::path& file, int code, const std::str
                     "check the path and its permissions, or name another file with --db"};
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
-            return {ErrorKind::database, where, "another program has kept it locked for more than ten seconds",
-                    "close that program and try again"};
+            return Error(ErrorKind::database, where, "another program has kept it locked for more than ten seconds",
+                         "close that program and try again")
+                .make_temporary();
         case SQLITE_IOERR:
-            return {ErrorKind::database, where, "reading or writing failed (" + message + ")", "check the disk, its free space and quota"};
-        case SQLITE_NOMEM: return {ErrorKind::database, where, "not enough memory", "close other programs"};
+            return Error(ErrorKind::database, where, "reading or writing failed (" + message + ")",
+                         "check the disk, its free space and quota")
+                .make_temporary();
+        case SQLITE_NOMEM: return Error(ErrorKind::database, where, "not enough memory", "close other programs").make_temporary();
         default: return {ErrorKind::database, where, message, {}};
     }
 }
@@ -126,8 +130,8 @@ Database::Database(const std::filesystem::path& file, Store::Open mode, const st
         }
         // SQLite opens a file that it may not write for reading, without a word.
         if (writes && sqlite3_db_readonly(connection_->getHandle(), "main") == 1) throw database_error(file_, SQLITE_READONLY, {});
+        migrate(*connection_, file_, steps, writes);  // with foreign keys off, as SQLite has them at first: a step may make a table anew
         connection_->exec("PRAGMA foreign_keys = ON");
-        migrate(*connection_, file_, steps, writes);
         if (writes) {
             const std::string journal = fitting_journal(file_);
             use_journal(*connection_, journal);

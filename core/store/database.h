@@ -67,6 +67,11 @@ private:
 // Inside a transaction: the id of the study, added when it is new; a text that is not empty replaces its YAML.
 std::int64_t study_id(SQLite::Database& db, const std::string& name, const std::string& yaml);
 
+// Whether the claim gives the right to write into its run; require_claim() throws ClaimLost when it does not. Inside a transaction that
+// writes, the answer holds until its end.
+bool holds_claim(SQLite::Database& db, const Claim& claim);
+void require_claim(SQLite::Database& db, const Claim& claim);
+
 // Values into and out of columns.
 void bind_number(SQLite::Statement& statement, int index, double value);  // NaN becomes NULL
 void bind_optional(SQLite::Statement& statement, int index, const std::optional<double>& value);

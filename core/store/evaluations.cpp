@@ -46,8 +46,10 @@ void write_score(SQLite::Database& db, std::int64_t evaluation, const Score& sco
 
 }  // namespace
 
-std::int64_t Store::add_evaluation(std::int64_t run, const Evaluation& evaluation, const std::vector<Hypothesis>& hypotheses) {
+std::int64_t Store::add_evaluation(const Claim& claim, const Evaluation& evaluation, const std::vector<Hypothesis>& hypotheses) {
     return database_->write([&](SQLite::Database& db) {
+        require_claim(db, claim);
+        const std::int64_t run = claim.run;
         const std::string test_set = keep_test_set(db, hypotheses);
         SQLite::Statement drop(db, "DELETE FROM evaluations WHERE run = ? AND split = ?");
         drop.bind(1, run);
@@ -140,10 +142,11 @@ std::vector<std::vector<double>> Store::sentence_statistics(std::int64_t evaluat
     });
 }
 
-void Store::put_artifact(std::int64_t run, const Artifact& artifact) {
-    database_->read([&](SQLite::Database& db) {
+void Store::put_artifact(const Claim& claim, const Artifact& artifact) {
+    database_->write([&](SQLite::Database& db) {
+        require_claim(db, claim);
         SQLite::Statement put(db, "INSERT OR REPLACE INTO artifacts (run, kind, path, sha256, bytes, added) VALUES (?, ?, ?, ?, ?, ?)");
-        put.bind(1, run);
+        put.bind(1, claim.run);
         put.bind(2, artifact.kind);
         put.bind(3, artifact.path);
         put.bind(4, artifact.sha256);

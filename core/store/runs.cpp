@@ -13,7 +13,8 @@ namespace permille {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> kStates = {"queued", "running", "interrupted", "finished", "failed", "cancelled", "skipped"};
+constexpr std::array<std::string_view, 8> kStates = {"queued",   "running", "interrupted", "stopped",
+                                                     "finished", "failed",  "cancelled",   "skipped"};
 
 bool process_is_gone(std::int64_t process) { return process > 0 && kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH; }
 
@@ -58,6 +59,7 @@ RunRow row_from(SQLite::Statement& get, const std::filesystem::path& file) {
     row.peak_memory_bytes = whole("peak_memory_bytes");
     row.host = text("host");
     row.process = whole("process");
+    row.claim = whole("claim");
     return row;
 }
 
@@ -88,6 +90,17 @@ std::int64_t find_or_add_run(SQLite::Database& db, const RunSpec& spec) {
 }
 
 }  // namespace
+
+bool holds_claim(SQLite::Database& db, const Claim& claim) {
+    SQLite::Statement find(db, "SELECT 1 FROM runs WHERE id = ? AND claim = ? AND state IN ('running', 'interrupted')");
+    find.bind(1, claim.run);
+    find.bind(2, claim.number);
+    return find.executeStep();
+}
+
+void require_claim(SQLite::Database& db, const Claim& claim) {
+    if (!holds_claim(db, claim)) throw ClaimLost();
+}
 
 std::string_view to_string(RunState state) { return kStates[static_cast<std::size_t>(state)]; }
 
@@ -152,18 +165,21 @@ std::vector<RunRow> Store::runs(const RunFilter& filter) const {
     });
 }
 
-bool Store::claim(std::int64_t id, const WorkerId& worker) {
-    return database_->read([&](SQLite::Database& db) {
+std::optional<Claim> Store::claim(std::int64_t id, const WorkerId& worker) {
+    return database_->read([&](SQLite::Database& db) -> std::optional<Claim> {
         SQLite::Statement take(
             db,
-            "UPDATE runs SET state = 'running', reason = '', stop_requested = 0, host = ?2, process = ?3, heartbeat = ?4, "
-            "started = COALESCE(started, ?4), finished = NULL, progress_doing = '', progress_done = 0, progress_total = 0, "
-            "eta_seconds = -1 WHERE id = ?1 AND state IN ('queued', 'interrupted')");
+            "UPDATE runs SET state = 'running', reason = '', claim = claim + 1, stop_requested = 0, host = ?2, process = ?3, "
+            "heartbeat = ?4, started = COALESCE(started, ?4), finished = NULL, progress_doing = '', progress_done = 0, progress_total = 0, "
+            "eta_seconds = -1 WHERE id = ?1 AND state IN ('queued', 'interrupted') RETURNING claim");
         take.bind(1, id);
         take.bind(2, worker.host);
         take.bind(3, worker.process);
         take.bind(4, unix_now());
-        return take.exec() == 1;
+        if (!take.executeStep()) return std::nullopt;
+        const Claim claim{id, take.getColumn(0).getInt64()};
+        take.executeStep();
+        return claim;
     });
 }
 
@@ -171,7 +187,7 @@ bool Store::requeue(std::int64_t id) {
     return database_->read([&](SQLite::Database& db) {
         SQLite::Statement change(db,
                                  "UPDATE runs SET state = 'queued', reason = '', stop_requested = 0, process = 0, finished = NULL "
-                                 "WHERE id = ? AND state IN ('failed', 'cancelled', 'skipped', 'interrupted')");
+                                 "WHERE id = ? AND state IN ('failed', 'cancelled', 'skipped', 'stopped', 'interrupted')");
         change.bind(1, id);
         return change.exec() == 1;
     });
@@ -183,7 +199,7 @@ bool Store::set_state(std::int64_t id, RunState state, const std::string& reason
     return database_->read([&](SQLite::Database& db) {
         SQLite::Statement change(db,
                                  "UPDATE runs SET state = ?2, reason = ?3, process = 0, finished = ?4 "
-                                 "WHERE id = ?1 AND state IN ('queued', 'interrupted')");
+                                 "WHERE id = ?1 AND state IN ('queued', 'interrupted', 'stopped')");
         change.bind(1, id);
         change.bind(2, std::string(to_string(state)));
         change.bind(3, reason);
@@ -192,80 +208,86 @@ bool Store::set_state(std::int64_t id, RunState state, const std::string& reason
     });
 }
 
-bool Store::heartbeat(std::int64_t id, const Progress& progress, std::int64_t updates_done, const WorkerId& worker) {
-    return database_->read([&](SQLite::Database& db) {
-        SQLite::Statement beat(
-            db,
-            "UPDATE runs SET state = 'running', reason = '', heartbeat = ?4, progress_doing = ?5, progress_done = ?6, "
-            "progress_total = ?7, eta_seconds = ?8, updates_done = ?9 "
-            "WHERE id = ?1 AND host = ?2 AND process = ?3 AND state IN ('running', 'interrupted') RETURNING stop_requested");
-        beat.bind(1, id);
-        beat.bind(2, worker.host);
-        beat.bind(3, worker.process);
-        beat.bind(4, unix_now());
-        beat.bind(5, progress.doing);
-        beat.bind(6, progress.done);
-        beat.bind(7, progress.total);
-        beat.bind(8, progress.eta_seconds);
-        beat.bind(9, updates_done);
-        if (!beat.executeStep()) return false;
-        const bool stop = beat.getColumn(0).getInt() != 0;
-        beat.executeStep();
-        return !stop;
-    });
-}
-
 void Store::request_stop(std::int64_t id) {
     database_->read([&](SQLite::Database& db) {
-        SQLite::Statement change(db, "UPDATE runs SET stop_requested = 1 WHERE id = ? AND state = 'running'");
+        SQLite::Statement change(db,
+                                 "UPDATE runs SET stop_requested = 1, "
+                                 "state = CASE state WHEN 'interrupted' THEN 'stopped' ELSE state END "
+                                 "WHERE id = ? AND state IN ('running', 'interrupted')");
         change.bind(1, id);
         change.exec();
     });
 }
 
-void Store::describe_run(std::int64_t id, const RunFacts& facts) {
+Beat Store::heartbeat(const Claim& claim, const Progress& progress, std::int64_t updates_done) {
+    return database_->read([&](SQLite::Database& db) {
+        SQLite::Statement beat(db,
+                               "UPDATE runs SET state = 'running', reason = '', heartbeat = ?3, progress_doing = ?4, progress_done = ?5, "
+                               "progress_total = ?6, eta_seconds = ?7, updates_done = ?8 "
+                               "WHERE id = ?1 AND claim = ?2 AND state IN ('running', 'interrupted') RETURNING stop_requested");
+        beat.bind(1, claim.run);
+        beat.bind(2, claim.number);
+        beat.bind(3, unix_now());
+        beat.bind(4, progress.doing);
+        beat.bind(5, progress.done);
+        beat.bind(6, progress.total);
+        beat.bind(7, progress.eta_seconds);
+        beat.bind(8, updates_done);
+        if (!beat.executeStep()) throw ClaimLost();
+        const bool stop = beat.getColumn(0).getInt() != 0;
+        beat.executeStep();
+        return stop ? Beat::stop : Beat::go_on;
+    });
+}
+
+void Store::describe_run(const Claim& claim, const RunFacts& facts) {
     database_->read([&](SQLite::Database& db) {
         SQLite::Statement change(
             db,
-            "UPDATE runs SET settings = ?2, trainable = ?3, percent_base = ?4, train_sentences = ?5, base_fingerprint = ?6, "
-            "corpus_fingerprint = ?7, device = ?8, versions = ?9, folder = ?10 WHERE id = ?1");
-        change.bind(1, id);
-        change.bind(2, dumped(facts.settings));
-        change.bind(3, facts.trainable);
-        change.bind(4, facts.percent_base);
-        change.bind(5, facts.train_sentences);
-        change.bind(6, facts.base_fingerprint);
-        change.bind(7, facts.corpus_fingerprint);
-        change.bind(8, facts.device);
-        change.bind(9, dumped(facts.versions));
-        change.bind(10, facts.folder);
-        change.exec();
+            "UPDATE runs SET settings = ?3, trainable = ?4, percent_base = ?5, train_sentences = ?6, base_fingerprint = ?7, "
+            "corpus_fingerprint = ?8, device = ?9, versions = ?10, folder = ?11 "
+            "WHERE id = ?1 AND claim = ?2 AND state IN ('running', 'interrupted')");
+        change.bind(1, claim.run);
+        change.bind(2, claim.number);
+        change.bind(3, dumped(facts.settings));
+        change.bind(4, facts.trainable);
+        change.bind(5, facts.percent_base);
+        change.bind(6, facts.train_sentences);
+        change.bind(7, facts.base_fingerprint);
+        change.bind(8, facts.corpus_fingerprint);
+        change.bind(9, facts.device);
+        change.bind(10, dumped(facts.versions));
+        change.bind(11, facts.folder);
+        if (change.exec() == 0) throw ClaimLost();
     });
 }
 
-bool Store::end_run(std::int64_t id, const RunOutcome& outcome, const WorkerId& worker) {
+void Store::end_run(const Claim& claim, const RunOutcome& outcome) {
     if (outcome.state == RunState::queued || outcome.state == RunState::running)
         throw Error(ErrorKind::internal, "Store::end_run", "a run cannot end as " + std::string(to_string(outcome.state)));
-    return database_->read([&](SQLite::Database& db) {
+    database_->read([&](SQLite::Database& db) {
         SQLite::Statement change(
             db,
-            "UPDATE runs SET state = ?4, reason = ?5, updates_done = ?6, best_step = ?7, seconds = seconds + ?8, "
-            "peak_memory_bytes = MAX(peak_memory_bytes, ?9), finished = ?10, stop_requested = 0, process = 0, eta_seconds = -1 "
-            "WHERE id = ?1 AND host = ?2 AND process = ?3 AND state IN ('running', 'interrupted')");
-        change.bind(1, id);
-        change.bind(2, worker.host);
-        change.bind(3, worker.process);
-        change.bind(4, std::string(to_string(outcome.state)));
-        change.bind(5, outcome.reason);
-        change.bind(6, outcome.updates_done);
-        if (outcome.best_step) change.bind(7, *outcome.best_step);
-        else change.bind(7);
-        change.bind(8, outcome.seconds);
-        change.bind(9, outcome.peak_memory_bytes);
-        if (outcome.state == RunState::interrupted) change.bind(10);
-        else change.bind(10, unix_now());
-        return change.exec() == 1;
+            "UPDATE runs SET state = ?3, reason = ?4, updates_done = ?5, best_step = ?6, seconds = seconds + ?7, "
+            "peak_memory_bytes = MAX(peak_memory_bytes, ?8), finished = ?9, stop_requested = 0, process = 0, eta_seconds = -1 "
+            "WHERE id = ?1 AND claim = ?2 AND state IN ('running', 'interrupted')");
+        change.bind(1, claim.run);
+        change.bind(2, claim.number);
+        change.bind(3, std::string(to_string(outcome.state)));
+        change.bind(4, outcome.reason);
+        change.bind(5, outcome.updates_done);
+        if (outcome.best_step) change.bind(6, *outcome.best_step);
+        else change.bind(6);
+        change.bind(7, outcome.seconds);
+        change.bind(8, outcome.peak_memory_bytes);
+        if (outcome.state == RunState::interrupted || outcome.state == RunState::stopped) change.bind(9);
+        else change.bind(9, unix_now());
+        if (change.exec() == 0) throw ClaimLost();
     });
+}
+
+bool Store::holds(const Claim& claim) const {
+    return database_->read([&](SQLite::Database& db) { return holds_claim(db, claim); });
 }
 
 int Store::mark_interrupted(double after_seconds) {
@@ -273,7 +295,9 @@ int Store::mark_interrupted(double after_seconds) {
         const std::string here = WorkerId::here().host;
         const double oldest = unix_now() - after_seconds;
         SQLite::Statement running(db, "SELECT id, host, process, heartbeat FROM runs WHERE state = 'running'");
-        SQLite::Statement change(db, "UPDATE runs SET state = 'interrupted', reason = ?2, eta_seconds = -1 WHERE id = ?1");
+        SQLite::Statement change(db,
+                                 "UPDATE runs SET state = CASE stop_requested WHEN 1 THEN 'stopped' ELSE 'interrupted' END, reason = ?2, "
+                                 "eta_seconds = -1 WHERE id = ?1");
         int changed = 0;
         while (running.executeStep()) {
             const bool gone = running.getColumn(1).getString() == here && process_is_gone(running.getColumn(2).getInt64());
@@ -288,14 +312,15 @@ int Store::mark_interrupted(double after_seconds) {
     });
 }
 
-void Store::add_step_metrics(std::int64_t run, const std::vector<StepMetric>& metrics) {
+void Store::add_step_metrics(const Claim& claim, const std::vector<StepMetric>& metrics) {
     if (metrics.empty()) return;
     database_->write([&](SQLite::Database& db) {
+        require_claim(db, claim);
         SQLite::Statement put(
             db, "INSERT OR REPLACE INTO step_metrics (run, name, step, value, not_a_number) VALUES (?1, ?2, ?3, ?4, ?4 IS NULL)");
         for (const auto& metric : metrics) {
-            put.bind(1, run);
-            put.bind(2, metric.name);
+            put.bind(1, claim.run);
+            put.bind(2, std::string(to_string(metric.figure)));
             put.bind(3, metric.step);
             bind_number(put, 4, metric.value);
             put.exec();
@@ -304,26 +329,28 @@ void Store::add_step_metrics(std::int64_t run, const std::vector<StepMetric>& me
     });
 }
 
-void Store::drop_step_metrics(std::int64_t run, std::int64_t after_step) {
-    database_->read([&](SQLite::Database& db) {
+void Store::drop_step_metrics(const Claim& claim, std::int64_t after_step) {
+    database_->write([&](SQLite::Database& db) {
+        require_claim(db, claim);
         SQLite::Statement drop(db, "DELETE FROM step_metrics WHERE run = ? AND step > ?");
-        drop.bind(1, run);
+        drop.bind(1, claim.run);
         drop.bind(2, after_step);
         drop.exec();
     });
 }
 
-std::vector<StepMetric> Store::step_metrics(std::int64_t run, const std::string& name, std::int64_t after_step) const {
+std::vector<StepMetric> Store::step_metrics(std::int64_t run, std::optional<StepFigure> figure, std::int64_t after_step) const {
     return database_->read([&](SQLite::Database& db) {
         SQLite::Statement get(db,
                               "SELECT step, name, value FROM step_metrics WHERE run = ?1 AND (?2 = '' OR name = ?2) AND step > ?3 "
                               "ORDER BY step, name");
         get.bind(1, run);
-        get.bind(2, name);
+        get.bind(2, figure ? std::string(to_string(*figure)) : std::string());
         get.bind(3, after_step);
         std::vector<StepMetric> metrics;
         while (get.executeStep())
-            metrics.push_back({get.getColumn(0).getInt64(), get.getColumn(1).getString(), number_or_nan(get.getColumn(2))});
+            if (const auto known = step_figure(get.getColumn(1).getString()))
+                metrics.push_back({get.getColumn(0).getInt64(), *known, number_or_nan(get.getColumn(2))});
         return metrics;
     });
 }

@@ -17,6 +17,8 @@ std::filesystem::path Store::default_file() { return data_home() / "permille.db"
 int Store::newest_version() { return migrations().back().number; }
 const std::filesystem::path& Store::file() const { return database_->file(); }
 
+void Store::wait_for_locks(std::chrono::milliseconds time) { database_->connection().setBusyTimeout(static_cast<int>(time.count())); }
+
 std::int64_t Store::data_version() const {
     return database_->read([](SQLite::Database& db) { return db.execAndGet("PRAGMA data_version").getInt64(); });
 }

@@ -6,6 +6,8 @@
 // Times are seconds since 1970 (UTC) with fractions; sizes are bytes; percentages are 0-100.
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -14,16 +16,26 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/events.h"
 #include "core/base/spec.h"
 
 namespace permille {
 
 class Database;
 
-// queued -> running -> finished | failed | cancelled | skipped; a running one whose process died is interrupted and may be claimed again.
-enum class RunState { queued, running, interrupted, finished, failed, cancelled, skipped };
+// queued -> running -> finished | failed | cancelled | skipped. A run that was broken off (its process died or was ended, the disk was
+// full) is interrupted and may be claimed again by any worker. One that a person stopped is stopped, and only requeue() makes it claimable.
+enum class RunState { queued, running, interrupted, stopped, finished, failed, cancelled, skipped };
+inline constexpr std::array kRunStates = {RunState::queued,   RunState::running, RunState::interrupted, RunState::stopped,
+                                          RunState::finished, RunState::failed,  RunState::skipped,     RunState::cancelled};
 std::string_view to_string(RunState state);
 RunState run_state(const std::string& name, const std::string& where);  // throws Error(config) with the known names
+// Any worker may take it.
+constexpr bool is_open(RunState state) { return state == RunState::queued || state == RunState::interrupted; }
+// Nothing more will be done for it.
+constexpr bool is_over(RunState state) {
+    return state == RunState::finished || state == RunState::failed || state == RunState::skipped || state == RunState::cancelled;
+}
 
 struct BaseRow {
     std::string name;         // unique: as a study names it
@@ -52,12 +64,6 @@ struct StudyRow {
     std::string yaml;  // as last started
     double added = 0;
     std::int64_t runs = 0, finished = 0;
-};
-
-struct Progress {
-    std::string doing = {};  // "training", "translating the test set"
-    std::int64_t done = 0, total = 0;
-    double eta_seconds = -1;  // of the whole run; -1: not known
 };
 
 // What is known about a run once its model is loaded and the method attached.
@@ -99,12 +105,6 @@ struct Evaluation {
     std::vector<Score> scores = {};  // the main metric first
 };
 
-struct StepMetric {
-    std::int64_t step = 0;  // updates done
-    std::string name;       // "train_loss", "valid_loss", "valid_bleu", "learning_rate", "tokens_per_second"
-    double value = 0;       // NaN and infinities are kept
-};
-
 struct Artifact {
     std::string kind;  // "adapter", "checkpoint", "log"
     std::string path;
@@ -130,6 +130,7 @@ struct RunRow {
     std::int64_t peak_memory_bytes = 0;
     std::string host;  // of the process that has or had it
     std::int64_t process = 0;
+    std::int64_t claim = 0;  // number of the newest one; 0: none yet
 };
 
 // Empty fields do not filter. Rows come in the order in which they were added.
@@ -142,7 +143,7 @@ struct RunFilter {
 
 // How a run ended.
 struct RunOutcome {
-    RunState state = RunState::finished;  // finished, failed, cancelled, skipped or interrupted (stopped, to be continued)
+    RunState state = RunState::finished;  // any but queued and running
     std::string reason = {};
     std::int64_t updates_done = 0;
     std::optional<std::int64_t> best_step = {};
@@ -157,6 +158,18 @@ struct WorkerId {
     static WorkerId here();
 };
 
+// The right to write into a run. The number rises with every claim of the run, so that a worker that was asleep or cut off while another
+// took its run can be told from the one that has it now.
+struct Claim {
+    std::int64_t run = 0, number = 0;
+};
+
+// Thrown by every write into a run whose claim is no longer the newest one, or whose run is no longer anybody's: nothing was written.
+struct ClaimLost {};
+
+// What a worker learns when it gives a sign of life.
+enum class Beat { go_on, stop };  // stop: a person asked for it, see request_stop()
+
 class Store {
 public:
     // Opens the file and migrates an older one after copying it to FILE.v<N>.bak; create: makes it and its folder when it does not exist.
@@ -169,6 +182,8 @@ public:
     static std::filesystem::path default_file();  // data_home()/permille.db
     static int newest_version();
     const std::filesystem::path& file() const;
+    // How long a call waits for another program's lock before it gives up; ten seconds at first.
+    void wait_for_locks(std::chrono::milliseconds time);
 
     // Changes when another connection has changed the database: cheap to ask several times a second.
     std::int64_t data_version() const;
@@ -192,39 +207,45 @@ public:
     RunRow run(std::int64_t id) const;
     std::vector<RunRow> runs(const RunFilter& filter = {}) const;
 
-    // Takes a queued or interrupted run: true for exactly one caller, which then has it as running.
-    bool claim(std::int64_t id, const WorkerId& worker = WorkerId::here());
-    // Sends failed, cancelled, skipped or interrupted runs back to the queue; others stay as they are. Returns whether it did.
+    // Takes a queued or interrupted run: exactly one caller gets it, and has it as running.
+    std::optional<Claim> claim(std::int64_t id, const WorkerId& worker = WorkerId::here());
+    // Sends failed, cancelled, skipped, stopped or interrupted runs back to the queue; others stay as they are. Returns whether it did.
     bool requeue(std::int64_t id);
-    // For runs that nobody works on: queued or interrupted -> cancelled or skipped, with the reason. Other changes are made by claim() and
-    // end_run(). Returns whether it did.
+    // For runs that nobody works on: queued, interrupted or stopped -> cancelled or skipped, with the reason. Other changes are made by
+    // claim() and end_run(). Returns whether it did.
     bool set_state(std::int64_t id, RunState state, const std::string& reason = {});
-    // Every few seconds from the process that claimed it. False when it should stop: somebody called request_stop(), or another worker has
-    // the run by now, because this one had given no sign for too long. When nobody has taken it meanwhile, it is running again.
-    bool heartbeat(std::int64_t id, const Progress& progress, std::int64_t updates_done, const WorkerId& worker = WorkerId::here());
+    // Asks the worker that has the run to save it and leave it as stopped; one that is interrupted is stopped at once.
     void request_stop(std::int64_t id);
-    void describe_run(std::int64_t id, const RunFacts& facts);
-    // False, and nothing is recorded, when another worker has the run by now.
-    bool end_run(std::int64_t id, const RunOutcome& outcome, const WorkerId& worker = WorkerId::here());
-    // Running runs without a sign of life for this long, or whose process on this host is gone, become interrupted. Returns how many.
-    int mark_interrupted(double after_seconds = 30);
+    // Running runs without a sign of life for this long, or whose process on this host is gone, become interrupted, or stopped when that
+    // was asked for. Returns how many.
+    int mark_interrupted(double after_seconds = kSilenceSeconds);
+    static constexpr double kSilenceSeconds = 30;
 
-    void add_step_metrics(std::int64_t run, const std::vector<StepMetric>& metrics);  // one transaction; same step and name: replaced
+    // The writes of the worker that has the run; each throws ClaimLost instead when it has it no longer. Until another has claimed it, the
+    // one that was taken for dead still has it.
+    // Every second or two; a run that was taken for dead is running again.
+    Beat heartbeat(const Claim& claim, const Progress& progress, std::int64_t updates_done);
+    void describe_run(const Claim& claim, const RunFacts& facts);
+    void end_run(const Claim& claim, const RunOutcome& outcome);
+    void add_step_metrics(const Claim& claim, const std::vector<StepMetric>& metrics);  // same step and figure: replaced
     // Forgets what lies after this update: a run continued from its checkpoint writes those again.
-    void drop_step_metrics(std::int64_t run, std::int64_t after_step);
-    // By step; name "": all.
-    std::vector<StepMetric> step_metrics(std::int64_t run, const std::string& name = {}, std::int64_t after_step = -1) const;
-
+    void drop_step_metrics(const Claim& claim, std::int64_t after_step);
     // All in one transaction; an earlier evaluation of the same run and split is replaced. The first score of split "test" becomes the
     // run's.
-    std::int64_t add_evaluation(std::int64_t run, const Evaluation& evaluation, const std::vector<Hypothesis>& hypotheses);
+    std::int64_t add_evaluation(const Claim& claim, const Evaluation& evaluation, const std::vector<Hypothesis>& hypotheses);
+    void put_artifact(const Claim& claim, const Artifact& artifact);  // same kind and path: replaced
+    // Whether the claim still gives the right to write.
+    bool holds(const Claim& claim) const;
+
+    // By step; figures that this program does not know are left out.
+    std::vector<StepMetric> step_metrics(std::int64_t run, std::optional<StepFigure> figure = {}, std::int64_t after_step = -1) const;
+
     // Adds a metric computed later, or replaces it.
     void put_score(std::int64_t evaluation, const Score& score);
     std::vector<Evaluation> evaluations(std::int64_t run) const;
     std::vector<Hypothesis> hypotheses(std::int64_t evaluation) const;
     std::vector<std::vector<double>> sentence_statistics(std::int64_t evaluation, const std::string& metric) const;
 
-    void put_artifact(std::int64_t run, const Artifact& artifact);  // same kind and path: replaced
     std::vector<Artifact> artifacts(std::int64_t run) const;
 
 private:

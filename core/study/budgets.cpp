@@ -140,8 +140,7 @@ private:
 
 namespace {
 
-BudgetAnswer solve(const ModelDescription& description, const Method& method, const Json& settings, const std::optional<Budget>& budget) {
-    const Layout& layout = description.layout;
+BudgetAnswer solve(const Layout& layout, const Method& method, const Json& settings, const std::optional<Budget>& budget) {
     const Sizing sizing(method, layout, settings);
     BudgetAnswer answer;
     answer.method = method.info().id;
@@ -180,13 +179,17 @@ BudgetAnswer solve_budget(const std::string& model, const std::string& method_id
     const ModelDescription description = describe_stored(find_model(model));
     const std::optional<ModelDescription> teacher = describe_teacher(training);
     const Method& method = find_method_by_id(method_id, "method");
-    BudgetAnswer answer = solve(description, method, settings, budget);
+    BudgetAnswer answer = solve(description.layout, method, settings, budget);
     if (answer.solved) add_costs(answer, description, method, training, device, teacher ? &*teacher : nullptr);
     return answer;
 }
 
 BudgetAnswer solve_size(const std::string& model, const std::string& method, const Json& settings, const std::optional<Budget>& budget) {
-    return solve(describe_stored(find_model(model)), find_method_by_id(method, "method"), settings, budget);
+    return solve_size(describe_stored(find_model(model)).layout, method, settings, budget);
+}
+
+BudgetAnswer solve_size(const Layout& layout, const std::string& method, const Json& settings, const std::optional<Budget>& budget) {
+    return solve(layout, find_method_by_id(method, "method"), settings, budget);
 }
 
 double budget_percent(const Budget& budget, const std::string& model, const std::string& method, const Json& settings) {

@@ -11,6 +11,8 @@
 
 namespace permille {
 
+struct Layout;
+
 struct BudgetAnswer {
     std::string method;
     std::optional<Budget> budget;  // as it was asked; empty: the size was given
@@ -41,6 +43,8 @@ BudgetAnswer solve_budget(const std::string& model, const std::string& method, c
                           const TrainingSettings& training = {}, const DeviceSettings& device = {});
 // The same without estimates of memory and time: quick, no tensor work.
 BudgetAnswer solve_size(const std::string& model, const std::string& method, const Json& settings, const std::optional<Budget>& budget);
+// Of an open base.
+BudgetAnswer solve_size(const Layout& layout, const std::string& method, const Json& settings, const std::optional<Budget>& budget);
 
 // The budget as percent of the base, as BudgetAnswer::requested; a percentage needs no model. Without estimates: quick, no tensor work.
 double budget_percent(const Budget& budget, const std::string& model, const std::string& method, const Json& settings);

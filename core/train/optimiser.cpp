@@ -9,7 +9,7 @@ namespace permille {
 at::Tensor Optimiser::remember(const std::string& what, std::size_t value, const std::vector<std::int64_t>& shape) {
     if (attached_.specs[value].role != TensorRole::trained) return {};
     at::Tensor tensor = at::zeros(shape, at::TensorOptions(at::kFloat).device(attached_.values[value].device()));
-    state_.emplace_back(what + "." + std::to_string(value), tensor);
+    state_.emplace_back(what + "." + attached_.specs[value].name, tensor);
     return tensor;
 }
 

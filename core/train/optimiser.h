@@ -19,7 +19,7 @@ public:
     virtual ~Optimiser() = default;
     // One step of every attached value that has a gradient, at this learning rate times the value's own factor. Without gradient mode.
     virtual void step(double rate) = 0;
-    // All that is remembered between steps; the names are "<what>.<index of the value>". Tensors are shared, not copied.
+    // All that is remembered between steps; the names are "<what>.<name of the value>". Tensors are shared, not copied.
     const std::vector<std::pair<std::string, at::Tensor>>& state() const { return state_; }
     // Takes the tensors of these names. Throws Error(tensor) naming `where` and the tensor when one is missing or of another shape.
     void load(const TensorMap& tensors, const std::string& where);

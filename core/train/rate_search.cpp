@@ -89,8 +89,8 @@ RateSearch search_rate(const Seq2Seq& base, const std::function<Attached()>& sta
             trial = *found;
         } else {
             if (hooks.sink)
-                hooks.sink({Event::Kind::progress, "trying learning rates", static_cast<std::int64_t>(search.trials.size()),
-                            static_cast<std::int64_t>(rates.size())});
+                hooks.sink(Progress{"trying learning rates", static_cast<std::int64_t>(search.trials.size()),
+                                    static_cast<std::int64_t>(rates.size())});
             Attached attached = start();
             try {
                 const TrainingResult result =

@@ -13,25 +13,16 @@
 #include "core/base/spec.h"
 #include "core/data/batches.h"
 #include "core/models/seq2seq.h"
-#include "core/nn/vocabulary_loss.h"
 #include "core/peft/attach.h"
+#include "core/train/checkpoint.h"
 #include "core/train/contrast.h"
-#include "core/train/optimiser.h"
+#include "core/train/state.h"
+#include "core/train/step.h"
 
 namespace permille {
 
-// Factor of the peak learning rate at an update (1-based): linear warm-up, then the schedule over `total`. polynomial: (what is
-// left)^power, as fairseq's polynomial_decay and the fine-tuning of mBART have it.
-double schedule_factor(const std::string& schedule, std::int64_t update, std::int64_t warmup, std::int64_t total, double power = 1);
-
-// Packed tensors of a batch: encoder input, decoder input (labels shifted right behind the token that the architecture starts from) and
-// labels.
-struct TensorBatch {
-    TokenRows source, target;
-    at::Tensor labels;        // [M] int64
-    std::int64_t tokens = 0;  // labels
-};
-TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, const Architecture& architecture, const at::Device& device);
+// The sha256 over the ids of a text, in their order.
+std::string fingerprint_of(const std::vector<TokenPair>& pairs);
 
 struct TrainingResult {
     std::int64_t updates = 0;
@@ -45,10 +36,11 @@ struct TrainingResult {
 };
 
 struct TrainerHooks {
-    EventSink sink;  // metrics: train_loss, contrast_loss, learning_rate, gradient_norm, tokens_per_second, valid_loss, valid_bleu
+    EventSink sink;                               // every ten updates figures and progress, and what validations find
     std::function<std::optional<double>()> bleu;  // of the validation set with the current values; may be empty
     const Seq2Seq* teacher = nullptr;             // to distil from, with the same vocabulary; borrowed
     const Contrast* contrast = nullptr;           // wrong translations of the training pairs, when the settings ask for them; borrowed
+    std::string text_fingerprint = {};            // fingerprint_of() the training pairs where it is known; else it is made when needed
 };
 
 class Trainer {
@@ -61,45 +53,29 @@ public:
     // Continues from the checkpoint when it exists and belongs to this run; returns whether it did. Throws Error(file) for another run's.
     bool resume();
     // Trains to the end, the early stop or the stop request. On return the attached values are the best ones (unless stopped). The
-    // checkpoint is kept.
+    // checkpoint is kept, and is whole on the disk.
     TrainingResult run(std::stop_token stop);
 
-    // Mean negative log-likelihood per target token, not smoothed, in nats.
-    double valid_loss() const;
+    std::int64_t updates() const { return state_.update; }  // done so far, those before resume() counted
+
+    // Mean negative log-likelihood per target token, not smoothed, in nats. NaN when stopped on the way.
+    double valid_loss(const std::stop_token& stop = {}) const;
 
 private:
-    struct UpdateSums {
-        double loss = 0, likelihood = 0, contrast = 0;
-        std::int64_t labels = 0, tokens = 0;
-    };
-    UpdateSums forward_backward(const std::vector<BatchPlan>& batches, std::int64_t update, std::int64_t pieces);
     void update();
-    double rate() const;  // of the current update
-    Distillation taught(const TensorBatch& batch, std::int64_t update) const;
-    void average();
-    void exchange_average();
-    void validate();
-    void save_checkpoint() const;
-    std::string identity() const;
-    std::string text_hash() const;
+    // False when stopped on the way: then nothing has changed.
+    bool validate(const std::stop_token& stop);
+    void save_checkpoint();
+    CheckpointOwner owner() const;
 
-    const Seq2Seq& base_;
-    Attached& attached_;
+    TrainingState state_;
     const std::vector<TokenPair>& train_;
     const std::vector<TokenPair>& valid_;
-    TrainingSettings settings_;
-    double learning_rate_;
-    std::uint64_t seed_;
-    std::filesystem::path checkpoint_;
     TrainerHooks hooks_;
     BatchSequence batches_;
-    std::string text_hash_;  // with a checkpoint only
-
-    std::unique_ptr<Optimiser> optimiser_;
-    std::vector<at::Tensor> average_, best_values_;  // average_: of the trained values, undefined for others; empty: none
-    std::int64_t update_ = 0, best_update_ = 0, without_improvement_ = 0, skipped_ = 0, skipped_in_row_ = 0, tokens_ = 0, validated_ = -1;
-    std::optional<double> best_loss_, best_bleu_;
-    double last_loss_ = 0, seconds_ = 0, loss_scale_ = 65536;
+    std::filesystem::path checkpoint_;
+    std::string text_;  // fingerprint of text and wrong translations; with a checkpoint only
+    CheckpointWriter writer_;
     struct Window {
         double loss = 0, contrast = 0, seconds = 0, norm = 0;
         std::int64_t labels = 0, tokens = 0, updates = 0;

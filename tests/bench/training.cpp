@@ -40,7 +40,7 @@ int measure(const Json& request) {
     std::int64_t left = 0;
     TrainerHooks hooks;
     hooks.sink = [&](const Event& event) {  // comes every ten updates
-        if (event.text == "train_loss" && (left -= 10) <= 0) stop.request_stop();
+        if (figure_in(event, StepFigure::train_loss) && (left -= 10) <= 0) stop.request_stop();
     };
     Trainer trainer(*base->network, attached, pairs, none, settings, 1e-4, 1, "", hooks);
     std::int64_t tokens = 0;

@@ -162,7 +162,7 @@ TEST_CASE("a run that was stopped and continued is bit for bit the run that was 
         std::stop_source stop;
         TrainerHooks hooks;
         hooks.sink = [&](const Event& event) {
-            if (event.text == "valid_loss") stop.request_stop();
+            if (figure_in(event, StepFigure::valid_loss)) stop.request_stop();
         };
         REQUIRE(trainer(begun, checkpoint, hooks).run(stop.get_token()).updates == 2);
         Attached continued = attach_method(method, model, small_settings(method), 1);  // other values: the checkpoint has the run's

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/base/spec.h"
+#include "core/store/store.h"
 
 namespace permille::test {
 
@@ -17,5 +18,8 @@ inline RunSpec some_run(const std::string& method = "lora") {
     spec.method = method;
     return spec;
 }
+
+// The run, added and taken.
+inline Claim claimed(Store& store, const RunSpec& spec) { return store.claim(store.add_run(spec)).value(); }
 
 }  // namespace permille::test

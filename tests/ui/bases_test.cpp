@@ -47,7 +47,7 @@ public:
         };
         work.download = [this](const std::string& name, const EventSink& sink, const std::stop_token& stop) {
             if (name == "no/such") throw Error(ErrorKind::network, name, "there is no such model", "check the spelling");
-            sink({Event::Kind::progress, "downloading " + name, 970'000'000, 1'940'000'000, 0, 65});
+            sink(Progress{"downloading " + name, 970'000'000, 1'940'000'000, 65});
             while (!go_on && !stop.stop_requested()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
             if (stop.stop_requested()) return false;
             const std::lock_guard lock(mutex_);

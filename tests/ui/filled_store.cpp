@@ -45,35 +45,35 @@ Study sample_study(const FillOptions& options) {
 
 std::int64_t add_finished_run(Store& store, const RunSpec& spec, double percent, double score) {
     const auto id = store.add_run(spec);
-    store.claim(id);
+    const Claim claim = store.claim(id).value();
     RunFacts facts;
     facts.percent_base = spec.method == "none" ? 0 : percent;
     facts.trainable = static_cast<std::int64_t>(kBaseParameters * facts.percent_base / 100);
     facts.train_sentences = spec.method == "none" ? 0 : spec.train_sentences;
     facts.device = "cpu, 2 threads, float32";
     if (spec.method == "lora") facts.settings = {{"rank", 8}, {"alpha", 16}};
-    store.describe_run(id, facts);
+    store.describe_run(claim, facts);
     std::vector<StepMetric> metrics;
     if (spec.method != "none") {
         for (std::int64_t step = 5; step <= spec.training.updates; step += 5) {
             const double fall = std::exp(-static_cast<double>(step) / 90);
-            metrics.push_back({step, "train_loss", 2.9 + 1.9 * fall + 0.06 * std::sin(static_cast<double>(step) * 1.7)});
+            metrics.push_back({step, StepFigure::train_loss, 2.9 + 1.9 * fall + 0.06 * std::sin(static_cast<double>(step) * 1.7)});
             if (step % 50 != 0) continue;
-            metrics.push_back({step, "valid_loss", 2.95 + 1.7 * fall});
-            metrics.push_back({step, "valid_bleu", score * (1 - 0.6 * fall)});
+            metrics.push_back({step, StepFigure::valid_loss, 2.95 + 1.7 * fall});
+            metrics.push_back({step, StepFigure::valid_bleu, score * (1 - 0.6 * fall)});
         }
-        store.add_step_metrics(id, metrics);
+        store.add_step_metrics(claim, metrics);
     }
     Evaluation evaluation;
     evaluation.seconds = 4.2;
     evaluation.scores = {{"bleu", "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0", score, score - 1.1, score + 1.2}};
-    store.add_evaluation(id, evaluation, {std::begin(kSentences), std::end(kSentences)});
+    store.add_evaluation(claim, evaluation, {std::begin(kSentences), std::end(kSentences)});
     RunOutcome outcome;
     outcome.updates_done = spec.method == "none" ? 0 : spec.training.updates;
     outcome.best_step = outcome.updates_done;
     outcome.seconds = spec.method == "none" ? 5 : 38 + percent;
     outcome.peak_memory_bytes = 612'000'000;
-    store.end_run(id, outcome);
+    store.end_run(claim, outcome);
     return id;
 }
 
@@ -110,23 +110,24 @@ void fill_store(const std::filesystem::path& file, const FillOptions& options) {
         outcome.updates_done = 120;
         outcome.seconds = 15;
         if (left == 6) {
-            store.claim(id);
+            const Claim claim = store.claim(id).value();
             outcome.state = RunState::failed;
             outcome.reason = "the loss is not a number at update 120; lower the learning rate";
-            store.end_run(id, outcome);
+            store.end_run(claim, outcome);
         } else if (left == 5) {
-            store.claim(id);
+            const Claim claim = store.claim(id).value();
             outcome.state = RunState::interrupted;
-            store.end_run(id, outcome);
+            store.end_run(claim, outcome);
         } else if (left == 4) {
-            store.claim(id);
+            const Claim claim = store.claim(id).value();
             RunFacts facts;
             facts.percent_base = made_up_percent(spec);
             facts.trainable = static_cast<std::int64_t>(kBaseParameters * facts.percent_base / 100);
             facts.train_sentences = 20000;
-            store.describe_run(id, facts);
-            store.add_step_metrics(id, {{5, "train_loss", 4.7}, {10, "train_loss", 4.4}, {15, "train_loss", 4.1}});
-            store.heartbeat(id, {"training", 120, 300, 24}, 120);
+            store.describe_run(claim, facts);
+            store.add_step_metrics(
+                claim, {{5, StepFigure::train_loss, 4.7}, {10, StepFigure::train_loss, 4.4}, {15, StepFigure::train_loss, 4.1}});
+            store.heartbeat(claim, {"training", 120, 300, 24}, 120);
         }
     }
 }

@@ -231,8 +231,8 @@ private Q_SLOTS:
         QVERIFY(!page.settled());
         page.setDetails(details_of(file, lora->id));
         QVERIFY(page.settled());
-        QCOMPARE(page.details()->curves()->points("train_loss"), 60);
-        QCOMPARE(page.details()->curves()->points("valid_bleu"), 6);
+        QCOMPARE(page.details()->curves()->points(StepFigure::train_loss), 60);
+        QCOMPARE(page.details()->curves()->points(StepFigure::valid_bleu), 6);
         QCOMPARE(page.details()->translations().rowCount(), 3);
         QCOMPARE(page.details()->translations().index(2, ui::TranslationsModel::hypothesis).data().toString(),
                  u"Select the background color."_s);
@@ -260,7 +260,7 @@ private Q_SLOTS:
         const auto runs = store.runs({.states = {RunState::running}});
         page.setSnapshot(snapshot_of(in(folder, "a.db")));
         QCOMPARE(shown(), runs.front().id);
-        store.end_run(runs.front().id, {});
+        store.end_run({runs.front().id, runs.front().claim}, {});
         const auto next = store.runs({.states = {RunState::queued}}).front().id;
         store.claim(next);
         page.setSnapshot(snapshot_of(in(folder, "a.db")));

@@ -44,19 +44,18 @@ public:
         running_ = true;
         Store store(order_.database);
         for (const auto& run : store.runs({.study = order_.study.name}))
-            if ((run.state == RunState::queued || run.state == RunState::interrupted) && store.claim(run.id)) {
-                run_ = run.id;
-                store.heartbeat(run.id, {"training", 10, 300, 60}, 10);
+            if (is_open(run.state) && (claim_ = store.claim(run.id))) {
+                store.heartbeat(*claim_, {"training", 10, 300, 60}, 10);
                 break;
             }
-        sink_({Event::Kind::log, "started"});
-        sink_({Event::Kind::progress, "training", 10, 300, 0, 60});
+        sink_(LogLine{"started"});
+        sink_(Progress{"training", 10, 300, 60});
     }
     void stop() override {
         Store store(order_.database);
         RunOutcome outcome;
         outcome.state = RunState::interrupted;
-        if (run_ > 0) store.end_run(run_, outcome);
+        if (claim_) store.end_run(*claim_, outcome);
         running_ = false;
     }
     bool running() const override { return running_; }
@@ -64,7 +63,7 @@ public:
 private:
     ui::StudyOrder order_;
     EventSink sink_;
-    std::int64_t run_ = 0;
+    std::optional<Claim> claim_;
     std::atomic<bool> running_ = false;
 };
 
@@ -275,7 +274,7 @@ private Q_SLOTS:
         ImportRequest seen;
         ui::ImportDialog dialog(in(folder, "a.db"), [&](const ImportRequest& request, const EventSink& events, const std::stop_token&) {
             seen = request;
-            events({Event::Kind::progress, "cleaning", 1, 2});
+            events(Progress{"cleaning", 1, 2});
             CorpusRow row;
             row.name = request.name;
             row.source_language = request.text.source_language;

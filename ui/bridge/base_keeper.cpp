@@ -100,8 +100,8 @@ void BaseKeeper::download(const QString& name) {
         fetcher_,
         [this, name, stop = stop_download_.get_token()] {
             const EventSink sink = [this](const Event& event) {
-                if (event.kind == Event::Kind::progress)
-                    tell([this, event] { Q_EMIT progress(text(event.text), event.step, event.total, event.eta_seconds); });
+                if (const auto* now = std::get_if<Progress>(&event))
+                    tell([this, now = *now] { Q_EMIT progress(text(now.doing), now.done, now.total, now.eta_seconds); });
             };
             const bool done = work_.download(plain(name), sink, stop);
             tell([this, name, done] {

@@ -31,8 +31,9 @@ void CorpusImporter::start(const ImportRequest& request) {
     const auto work = [this, tell, request, stop = stop_.get_token()] {
         try {
             const EventSink events = [this, tell](const Event& event) {
-                if (event.kind != Event::Kind::progress) return;
-                tell([this, event] { Q_EMIT progress(text(event.text), event.step, event.total); });
+                const auto* now = std::get_if<Progress>(&event);
+                if (!now) return;
+                tell([this, now = *now] { Q_EMIT progress(text(now.doing), now.done, now.total); });
             };
             const CorpusReport report = import_(request, events, stop);
             // One that was stopped reports no corpus.

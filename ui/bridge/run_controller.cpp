@@ -96,12 +96,12 @@ private:
     EventSink sink() {
         auto throttle = std::make_shared<Throttle>();
         return [owner = owner_, throttle](const Event& event) {
-            if (event.kind == Event::Kind::log) {
+            if (const auto* line = std::get_if<LogLine>(&event)) {
                 QMetaObject::invokeMethod(
-                    owner, [owner, line = text(event.text)] { Q_EMIT owner->logLine(line); }, Qt::QueuedConnection);
-            } else if (event.kind == Event::Kind::progress && throttle->pass()) {
+                    owner, [owner, line = text(line->text)] { Q_EMIT owner->logLine(line); }, Qt::QueuedConnection);
+            } else if (const auto* now = std::get_if<Progress>(&event); now && throttle->pass()) {
                 QMetaObject::invokeMethod(
-                    owner, [owner, event] { Q_EMIT owner->progress(text(event.text), event.step, event.total, event.eta_seconds); },
+                    owner, [owner, now = *now] { Q_EMIT owner->progress(text(now.doing), now.done, now.total, now.eta_seconds); },
                     Qt::QueuedConnection);
             }
         };

@@ -23,7 +23,8 @@ QColor colour_of(RunState state) {
         case RunState::finished: return QColor(0x2f, 0x9e, 0x6e);
         case RunState::running: return QColor(0x2f, 0x7f, 0xd0);
         case RunState::failed: return QColor(0xd0, 0x4a, 0x3a);
-        case RunState::interrupted: return QColor(0xd9, 0x9a, 0x1e);
+        case RunState::interrupted:
+        case RunState::stopped: return QColor(0xd9, 0x9a, 0x1e);
         case RunState::queued: return QColor(0x96, 0x9d, 0xa6);
         case RunState::cancelled:
         case RunState::skipped: return QColor(0x96, 0x9d, 0xa6, 0);
@@ -149,7 +150,7 @@ QString RunsModel::shown(const RunRow& run, int column) const {
                 const QString rest = remaining(run);
                 return rest.isEmpty() ? line : line + u" · "_s + rest;
             }
-            if (run.state == RunState::interrupted) return tr("%1 updates done").arg(run.updates_done);
+            if (run.state == RunState::interrupted || run.state == RunState::stopped) return tr("%1 updates done").arg(run.updates_done);
             return text(run.reason).section(u'\n', 0, 0);
         }
         case score: return run.score ? u"%1"_s.arg(run.score->score, 0, 'f', 1) : QString();

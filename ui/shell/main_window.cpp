@@ -304,9 +304,8 @@ void MainWindow::fillResumeMenu() {
     resume_->clear();
     if (snapshot_) {
         for (const auto& study : snapshot_->studies) {
-            const auto waiting = std::count_if(snapshot_->runs.begin(), snapshot_->runs.end(), [&](const RunRow& run) {
-                return run.spec.study == study.name && (run.state == RunState::queued || run.state == RunState::interrupted);
-            });
+            const auto waiting = std::count_if(snapshot_->runs.begin(), snapshot_->runs.end(),
+                                               [&](const RunRow& run) { return run.spec.study == study.name && is_open(run.state); });
             if (waiting == 0) continue;
             const QString name = text(study.name);
             const QString title = name.isEmpty() ? tr("Single runs") : name;

@@ -22,7 +22,7 @@ StudyProgress study_progress(const std::vector<RunRow>& runs, const std::string&
         const bool trains = run.spec.method != "none";
         if (run.state == RunState::finished || run.state == RunState::failed) ++now.done;
         if (run.state == RunState::finished && trains && run.seconds > 0) ++timed, spent += run.seconds;
-        if ((run.state == RunState::queued || run.state == RunState::interrupted) && trains) ++waiting;
+        if (is_open(run.state) && trains) ++waiting;
         if (run.state != RunState::running) continue;
         now.eta_seconds = std::max(now.eta_seconds, run.progress.eta_seconds);
         if (run.progress.total > 0) shares += static_cast<double>(run.progress.done) / static_cast<double>(run.progress.total);

@@ -15,14 +15,14 @@ using namespace Qt::StringLiterals;
 namespace {
 
 struct Curve {
-    const char* name;
+    StepFigure figure;
     const char* title;
     bool right_axis;
     int colour;
 };
-constexpr Curve kCurves[] = {{"train_loss", QT_TRANSLATE_NOOP("Curves", "Training loss"), false, 0},
-                             {"valid_loss", QT_TRANSLATE_NOOP("Curves", "Validation loss"), false, 1},
-                             {"valid_bleu", QT_TRANSLATE_NOOP("Curves", "Validation BLEU"), true, 2}};
+constexpr Curve kCurves[] = {{StepFigure::train_loss, QT_TRANSLATE_NOOP("Curves", "Training loss"), false, 0},
+                             {StepFigure::valid_loss, QT_TRANSLATE_NOOP("Curves", "Validation loss"), false, 1},
+                             {StepFigure::valid_bleu, QT_TRANSLATE_NOOP("Curves", "Validation BLEU"), true, 2}};
 
 }  // namespace
 
@@ -50,9 +50,10 @@ void CurvePlot::setMetrics(const std::vector<StepMetric>& metrics) {
     redraw();
 }
 
-int CurvePlot::points(const std::string& name) const {
-    return static_cast<int>(std::count_if(metrics_.begin(), metrics_.end(),
-                                          [&](const StepMetric& metric) { return metric.name == name && std::isfinite(metric.value); }));
+int CurvePlot::points(StepFigure figure) const {
+    return static_cast<int>(std::count_if(metrics_.begin(), metrics_.end(), [&](const StepMetric& metric) {
+        return metric.figure == figure && std::isfinite(metric.value);
+    }));
 }
 
 void CurvePlot::redraw() {
@@ -83,7 +84,7 @@ void CurvePlot::redraw() {
     for (const auto& curve : kCurves) {
         QVector<double> steps, values;
         for (const auto& metric : metrics_)
-            if (metric.name == curve.name && std::isfinite(metric.value)) {
+            if (metric.figure == curve.figure && std::isfinite(metric.value)) {
                 steps << static_cast<double>(metric.step);
                 values << metric.value;
             }

@@ -16,7 +16,7 @@ public:
     explicit CurvePlot(QWidget* parent = nullptr);
     void setMetrics(const std::vector<StepMetric>& metrics);
     // How many points are drawn of a metric.
-    int points(const std::string& name) const;
+    int points(StepFigure figure) const;
     QSize sizeHint() const override { return {480, 260}; }
 
 protected:

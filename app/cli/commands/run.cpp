@@ -26,8 +26,8 @@ struct Options {
 };
 
 Json to_json(const StudyCount& count) {
-    return {{"queued", count.queued},   {"running", count.running},     {"finished", count.finished},      {"failed", count.failed},
-            {"skipped", count.skipped}, {"cancelled", count.cancelled}, {"interrupted", count.interrupted}};
+    return {{"queued", count.queued},   {"running", count.running},     {"finished", count.finished},       {"failed", count.failed},
+            {"skipped", count.skipped}, {"cancelled", count.cancelled}, {"interrupted", count.interrupted}, {"stopped", count.stopped}};
 }
 
 std::string shown(const StudyCount& count) {
@@ -70,9 +70,7 @@ public:
         std::size_t done = 0;
         std::string key, doing;
         for (const auto& run : runs) {
-            if (run.state == RunState::finished || run.state == RunState::failed || run.state == RunState::skipped ||
-                run.state == RunState::cancelled)
-                ++done;
+            if (is_over(run.state)) ++done;
             if (run.state != RunState::running) continue;
             key += std::to_string(run.id) + run.progress.doing;
             doing += "; " + short_label(run) + (run.progress.doing.empty() ? "" : ": " + run.progress.doing);
@@ -110,8 +108,7 @@ private:
         };
         double seconds = 0;
         for (const auto& run : runs) {
-            const bool open = run.state == RunState::queued || run.state == RunState::interrupted;
-            if (!open && run.state != RunState::running) continue;
+            if (!is_open(run.state) && run.state != RunState::running) continue;
             const double expected =
                 run.state == RunState::running && run.progress.eta_seconds >= 0 ? run.progress.eta_seconds : mean(run.spec.method);
             if (expected < 0) return -1;
@@ -158,7 +155,7 @@ int work(const Options& options, Console& console) {
         Store store(options.database);
         RunFilter filter;
         filter.study = study.name;
-        filter.states = {RunState::failed, RunState::cancelled};
+        filter.states = {RunState::failed, RunState::cancelled, RunState::stopped};
         for (const auto& run : store.runs(filter)) store.requeue(run.id);
     }
     console.say("study " + study.name + ": " + shown_count(number) + " runs, database " + options.database.string());
@@ -167,7 +164,7 @@ int work(const Options& options, Console& console) {
 
     const std::stop_token stop = console.stop_token();
     const EventSink messages = [sink = console.sink()](const Event& event) {
-        if (event.kind == Event::Kind::log) sink(event);  // the progress is read from the database
+        if (std::holds_alternative<LogLine>(event)) sink(event);  // the progress is read from the database
     };
     StudyRunner runner(options.database, study.name, study.device, study.jobs, messages);
     StudyProgress progress(options, study.name, study.jobs);
@@ -184,7 +181,7 @@ int work(const Options& options, Console& console) {
     runner.wait();
     console.end_progress();
 
-    const StudyCount count = runner.count();
+    const StudyCount count = count_runs(options.database, study.name);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     if (console.json()) {
         console.print({{"study", study.name},
@@ -201,7 +198,10 @@ int work(const Options& options, Console& console) {
         console.say("interrupted; the same command continues where it stopped");
         return kInterrupted;
     }
-    return count.failed > 0 ? kFailed : kDone;
+    for (const std::string& line : runner.trouble()) console.say(line);
+    if (count.stopped > 0) console.say(shown_count(count.stopped) + " stopped by hand; --resume takes them up again");
+    if (count.left() > 0) console.say("work is left; the same command continues");
+    return count.failed > 0 || count.left() > 0 || !runner.trouble().empty() ? kFailed : kDone;
 }
 
 }  // namespace
@@ -210,7 +210,8 @@ Action make_run(CLI::App& verb) {
     auto options = std::make_shared<Options>();
     verb.add_option("STUDY", options->study, "the study, a YAML file; see resources/studies")->required()->type_name("STUDY.yaml");
     add_database_option(verb, options->database);
-    verb.add_flag("--resume", options->resume, "also do failed and cancelled runs again; unfinished ones are continued in any case");
+    verb.add_flag("--resume", options->resume,
+                  "also do failed, cancelled and stopped runs again; interrupted ones are continued in any case");
     verb.add_option("--executor", options->executor, "where the runs are done: here, or as an array of --jobs tasks of a Slurm cluster")
         ->type_name("local|slurm")
         ->check(CLI::IsMember({"local", "slurm"}))

@@ -11,9 +11,6 @@ namespace permille::cli {
 
 namespace {
 
-constexpr RunState kStates[] = {RunState::queued, RunState::running, RunState::interrupted, RunState::finished,
-                                RunState::failed, RunState::skipped, RunState::cancelled};
-
 // When the file cannot be written, a dead process's runs are shown as they were left.
 Store open_for_status(const std::filesystem::path& file) {
     Store reading(file, Store::Open::read_only);
@@ -30,12 +27,12 @@ Table study_table(const Store& store, const std::vector<RunRow>& runs) {
     for (const auto& run : runs) ++counts[run.spec.study][run.state];
     Table table;
     table.columns = {{"study", "study", ColumnKind::text}, {"runs", "runs", ColumnKind::whole}};
-    for (const RunState state : kStates)
+    for (const RunState state : kRunStates)
         table.columns.push_back({std::string(to_string(state)), std::string(to_string(state)), ColumnKind::whole});
     for (const auto& study : store.studies()) {
         if (study.runs == 0) continue;
         table.rows.push_back({study.name.empty() ? "(single runs)" : study.name, study.runs});
-        for (const RunState state : kStates) table.rows.back().emplace_back(counts[study.name][state]);
+        for (const RunState state : kRunStates) table.rows.back().emplace_back(counts[study.name][state]);
     }
     return table;
 }

@@ -319,11 +319,12 @@ TEST_CASE("a download stops at once when asked to, and keeps what it has", "[hub
 
     std::int64_t last = 0, whole = 0;
     const fs::path snapshot = download_model(tiny(), settings, [&](const Event& event) {
-        if (event.kind != Event::Kind::progress) return;
-        CHECK(event.text.find("tiny/model") != std::string::npos);
-        CHECK(event.step >= last);
-        last = event.step;
-        whole = event.total;
+        const auto* now = std::get_if<Progress>(&event);
+        if (!now) return;
+        CHECK(now->doing.find("tiny/model") != std::string::npos);
+        CHECK(now->done >= last);
+        last = now->done;
+        whole = now->total;
     });
     CHECK(is_whole(snapshot));
     CHECK(last == whole);

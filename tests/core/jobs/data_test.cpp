@@ -121,8 +121,9 @@ TEST_CASE("a recipe makes its corpora once", "[data][jobs]") {
         "recipe: tiny\npackages:\n  - {package: app, licence: GPL-2+}\n  - {package: absent, licence: MIT}\npairs: [it-en, it-es]\n");
     RecipeRequest request{(folder / "tiny.yaml").string(), folder / "packages", folder / "home"};
     std::string log;
-    const auto reports =
-        build_recipe(request, [&log](const Event& event) { log += event.kind == Event::Kind::log ? event.text + "\n" : ""; });
+    const auto reports = build_recipe(request, [&log](const Event& event) {
+        if (const auto* line = std::get_if<LogLine>(&event)) log += line->text + "\n";
+    });
     REQUIRE(reports.size() == 2);
     CHECK(log.find("absent") != std::string::npos);
     CHECK(reports[0].cleaning.kept == 40);

@@ -5,6 +5,7 @@
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "core/nn/vocabulary_loss.h"
 #include "tests/support/models.h"
 #include "tests/support/test.h"
 

@@ -121,7 +121,7 @@ TEST_CASE("folders of Hugging Face PEFT are opened with the same logits", "[peft
         INFO("folder " << name);
         const fs::path folder = golden("m2m100/peft/" + name);
         std::string log;
-        const Attached attached = load_adapter(folder, *base, [&](const Event& event) { log += event.text; });
+        const Attached attached = load_adapter(folder, *base, [&](const Event& event) { log += std::get<LogLine>(event).text; });
         REQUIRE(attached.method->info().id == want.first);
         for (const auto& [key, value] : want.second.items()) CHECK(attached.settings[key] == value);
         REQUIRE(log.find("not known") != std::string::npos);

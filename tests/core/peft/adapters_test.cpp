@@ -286,7 +286,7 @@ TEST_CASE("adapters that AdapterHub wrote give its logits", "[peft][golden]") {
         const std::filesystem::path folder = golden(std::string("mbart50/adapterhub/") + name);
         REQUIRE(is_adapterhub_folder(folder));
         std::string log;
-        const Attached attached = load_adapter(folder, *base, [&](const Event& event) { log += event.text; });
+        const Attached attached = load_adapter(folder, *base, [&](const Event& event) { log += std::get<LogLine>(event).text; });
         REQUIRE(attached.method->info().id == method);
         for (const auto& [key, value] : settings.items()) CHECK(attached.settings[key] == value);
         REQUIRE(log.find("not known") != std::string::npos);

@@ -88,7 +88,7 @@ TEST_CASE("five updates give the losses and values of torch's AdamW", "[peft][tr
         std::stop_source stop;
         TrainerHooks hooks;
         hooks.sink = [&](const Event& event) {
-            if (event.kind == Event::Kind::metric && event.text == "valid_loss") stop.request_stop();
+            if (figure_in(event, StepFigure::valid_loss)) stop.request_stop();
         };
         Trainer stepping(model, attached, pairs, pairs, settings, learning_rate, 1, "", hooks);
         for (std::size_t update = 0; update < test["losses"].size(); ++update) {

@@ -104,7 +104,7 @@ TEST_CASE("a run that is stopped before or after it is pruned goes on bit for bi
         std::stop_source stop;
         TrainerHooks hooks;
         hooks.sink = [&](const Event& event) {
-            if (event.kind == Event::Kind::metric && event.text == "valid_loss" && event.step == stop_after) stop.request_stop();
+            if (const auto* metric = figure_in(event, StepFigure::valid_loss); metric && metric->step == stop_after) stop.request_stop();
         };
         REQUIRE(train(model(), attached, golden_pairs(), folder / "checkpoint", stop.get_token(), hooks).stopped);
         Attached again = attach_method(dsee(), model(), settings, 1);

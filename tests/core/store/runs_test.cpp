@@ -86,15 +86,16 @@ TEST_CASE("a run goes from queued over running to finished", "[store]") {
     TemporaryFolder folder;
     Store store(folder / "p.db");
     const auto id = store.add_run(some_run());
-    REQUIRE(store.claim(id));
+    const auto claim = store.claim(id);
+    REQUIRE(claim);
     REQUIRE_FALSE(store.claim(id));
     REQUIRE(store.run(id).state == RunState::running);
     REQUIRE(store.run(id).process == getpid());
     REQUIRE(store.run(id).started);
 
-    store.describe_run(id, {Json{{"rank", 8}, {"alpha", 16.0}}, 170000, 2.01, 19500, "basefp", "corpusfp", "cpu, 2 threads, float32",
-                            Json{{"permille", "0.1.0"}}, "/runs/1"});
-    REQUIRE(store.heartbeat(id, {"training", 10, 300, 120.5}, 10));
+    store.describe_run(*claim, {Json{{"rank", 8}, {"alpha", 16.0}}, 170000, 2.01, 19500, "basefp", "corpusfp", "cpu, 2 threads, float32",
+                                Json{{"permille", "0.1.0"}}, "/runs/1"});
+    REQUIRE(store.heartbeat(*claim, {"training", 10, 300, 120.5}, 10) == Beat::go_on);
     RunRow row = store.run(id);
     REQUIRE(row.progress.doing == "training");
     REQUIRE(row.progress.done == 10);
@@ -110,7 +111,7 @@ TEST_CASE("a run goes from queued over running to finished", "[store]") {
     REQUIRE(row.facts.versions["permille"] == "0.1.0");
     REQUIRE(row.facts.folder == "/runs/1");
 
-    REQUIRE(store.end_run(id, {RunState::finished, "", 300, 200, 60.5, 1 << 30}));
+    store.end_run(*claim, {RunState::finished, "", 300, 200, 60.5, 1 << 30});
     row = store.run(id);
     REQUIRE(row.state == RunState::finished);
     REQUIRE(row.finished);
@@ -126,18 +127,19 @@ TEST_CASE("a stopped run continues and its time adds up", "[store]") {
     TemporaryFolder folder;
     Store store(folder / "p.db"), window(folder / "p.db");
     const auto id = store.add_run(some_run());
-    REQUIRE(store.claim(id));
-    REQUIRE(store.heartbeat(id, {"training", 1, 2}, 1));
+    const Claim first = store.claim(id).value();
+    REQUIRE(store.heartbeat(first, {"training", 1, 2}, 1) == Beat::go_on);
     window.request_stop(id);
-    REQUIRE_FALSE(store.heartbeat(id, {"training", 1, 2}, 1));
-    REQUIRE(store.end_run(id, {RunState::interrupted, "stopped", 100, {}, 10, 500}));
-    REQUIRE(store.run(id).state == RunState::interrupted);
-    REQUIRE_FALSE(store.heartbeat(id, {}, 100));  // it has ended; a late sign of life does not revive it
+    REQUIRE(store.heartbeat(first, {"training", 1, 2}, 1) == Beat::stop);
+    store.end_run(first, {RunState::interrupted, "stopped", 100, {}, 10, 500});
     REQUIRE(store.run(id).state == RunState::interrupted);
     const auto started = store.run(id).started;
-    REQUIRE(store.claim(id));
-    REQUIRE(store.heartbeat(id, {}, 101));
-    REQUIRE(store.end_run(id, {RunState::failed, "not a number", 150, {}, 5, 400}));
+    const Claim second = store.claim(id).value();
+    REQUIRE(second.number == first.number + 1);
+    REQUIRE_THROWS_AS(store.heartbeat(first, {}, 100), ClaimLost);  // a late sign of life changes nothing
+    REQUIRE(store.run(id).updates_done == 100);
+    REQUIRE(store.heartbeat(second, {}, 101) == Beat::go_on);
+    store.end_run(second, {RunState::failed, "not a number", 150, {}, 5, 400});
     const RunRow row = store.run(id);
     REQUIRE(row.seconds == 15);
     REQUIRE(row.peak_memory_bytes == 500);
@@ -146,6 +148,64 @@ TEST_CASE("a stopped run continues and its time adds up", "[store]") {
     REQUIRE(store.requeue(id));
     REQUIRE(store.run(id).state == RunState::queued);
     REQUIRE(store.run(id).reason.empty());
+}
+
+TEST_CASE("a run that a person stopped waits for a person", "[store]") {
+    TemporaryFolder folder;
+    Store store(folder / "p.db");
+    const auto id = store.add_run(some_run());
+    const Claim claim = store.claim(id).value();
+    SECTION("its worker leaves it as stopped") {
+        store.request_stop(id);
+        REQUIRE(store.heartbeat(claim, {}, 1) == Beat::stop);
+        store.end_run(claim, {RunState::stopped, "stopped after update 1", 1});
+    }
+    SECTION("its worker died before it could") {
+        store.request_stop(id);
+        set_heartbeat(folder / "p.db", id, unix_now() - 31);
+        REQUIRE(store.mark_interrupted() == 1);
+    }
+    SECTION("nobody had it") {
+        store.end_run(claim, {RunState::interrupted, "its process ended", 1});
+        store.request_stop(id);
+    }
+    REQUIRE(store.run(id).state == RunState::stopped);
+    REQUIRE_FALSE(store.claim(id));
+    REQUIRE_FALSE(store.run(id).finished);
+    REQUIRE(store.requeue(id));
+    REQUIRE(store.claim(id));
+}
+
+TEST_CASE("every write of a worker that lost its run is refused and changes nothing", "[store]") {
+    TemporaryFolder folder;
+    Store store(folder / "p.db");
+    const auto id = store.add_run(some_run());
+    const Claim slow = store.claim(id, {"elsewhere.example", 42}).value();
+    store.add_step_metrics(slow, {{1, StepFigure::train_loss, 5}});
+    set_heartbeat(folder / "p.db", id, unix_now() - 31);
+    REQUIRE(store.mark_interrupted() == 1);
+    REQUIRE(store.holds(slow));  // nobody has taken it yet
+    SECTION("another worker has it") { REQUIRE(store.claim(id)); }
+    SECTION("a person sent it back to the queue") { REQUIRE(store.requeue(id)); }
+    SECTION("a person cancelled it") { REQUIRE(store.set_state(id, RunState::cancelled, "not wanted")); }
+    SECTION("another worker has ended it") { store.end_run(store.claim(id).value(), {RunState::finished}); }
+    const RunRow before = store.run(id);
+    REQUIRE_FALSE(store.holds(slow));
+    REQUIRE_THROWS_AS(store.heartbeat(slow, {"training", 9, 9}, 9), ClaimLost);
+    REQUIRE_THROWS_AS(store.describe_run(slow, {Json{{"rank", 8}}, 170000, 2.01}), ClaimLost);
+    REQUIRE_THROWS_AS(store.add_step_metrics(slow, {{2, StepFigure::train_loss, 4}}), ClaimLost);
+    REQUIRE_THROWS_AS(store.drop_step_metrics(slow, 0), ClaimLost);
+    REQUIRE_THROWS_AS(store.add_evaluation(slow, {}, {{"a", "b", "c", 0}}), ClaimLost);
+    REQUIRE_THROWS_AS(store.put_artifact(slow, {"adapter", "/runs/1/adapter", "aa", 10}), ClaimLost);
+    REQUIRE_THROWS_AS(store.end_run(slow, {RunState::failed, "asleep"}), ClaimLost);
+    const RunRow after = store.run(id);
+    REQUIRE(after.state == before.state);
+    REQUIRE(after.reason == before.reason);
+    REQUIRE(after.updates_done == before.updates_done);
+    REQUIRE(after.facts.settings == before.facts.settings);
+    REQUIRE(store.step_metrics(id).size() == 1);
+    REQUIRE(store.evaluations(id).empty());
+    REQUIRE(store.artifacts(id).empty());
 }
 
 TEST_CASE("what never started can be skipped or cancelled, what runs cannot", "[store]") {
@@ -199,12 +259,13 @@ TEST_CASE("a run without a sign of life becomes interrupted", "[store]") {
         REQUIRE(store.run(id).state == RunState::running);
     }
     SECTION("after thirty seconds; it revives when nobody has taken it") {
-        REQUIRE(store.claim(id));
+        const auto claim = store.claim(id);
+        REQUIRE(claim);
         set_heartbeat(file, id, unix_now() - 31);
         REQUIRE(store.mark_interrupted() == 1);
         REQUIRE(store.run(id).state == RunState::interrupted);
         REQUIRE(store.run(id).reason == "its process gives no sign of life");
-        REQUIRE(store.heartbeat(id, {}, 5));
+        REQUIRE(store.heartbeat(*claim, {}, 5) == Beat::go_on);
         REQUIRE(store.run(id).state == RunState::running);
         REQUIRE(store.run(id).reason.empty());
     }
@@ -219,21 +280,20 @@ TEST_CASE("a run without a sign of life becomes interrupted", "[store]") {
         REQUIRE(store.mark_interrupted() == 0);
     }
     SECTION("the one that has lost its run can neither beat nor end it") {
-        const WorkerId slow{"elsewhere.example", 42};
-        REQUIRE(store.claim(id, slow));
+        const Claim slow = store.claim(id, {"elsewhere.example", 42}).value();
         set_heartbeat(file, id, unix_now() - 31);
         REQUIRE(store.mark_interrupted() == 1);
         REQUIRE(store.claim(id));
-        REQUIRE_FALSE(store.heartbeat(id, {"training", 9, 9}, 9, slow));
-        REQUIRE_FALSE(store.end_run(id, {RunState::finished}, slow));
+        REQUIRE_THROWS_AS(store.heartbeat(slow, {"training", 9, 9}, 9), ClaimLost);
+        REQUIRE_THROWS_AS(store.end_run(slow, {RunState::finished}), ClaimLost);
         REQUIRE(store.run(id).state == RunState::running);
         REQUIRE(store.run(id).updates_done == 0);
     }
 }
 
 TEST_CASE("state names are known both ways", "[store]") {
-    for (const auto state : {RunState::queued, RunState::running, RunState::interrupted, RunState::finished, RunState::failed,
-                             RunState::cancelled, RunState::skipped})
+    for (const auto state : {RunState::queued, RunState::running, RunState::interrupted, RunState::stopped, RunState::finished,
+                             RunState::failed, RunState::cancelled, RunState::skipped})
         REQUIRE(run_state(std::string(to_string(state)), "here") == state);
     require_error([] { run_state("done", "here"); }, ErrorKind::config, {"here", "'done'", "finished"});
 }

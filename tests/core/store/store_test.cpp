@@ -50,37 +50,41 @@ TEST_CASE("a study is remembered once, its text replaced by a newer one", "[stor
 TEST_CASE("step metrics come back by step, not-a-number and infinity among them", "[store]") {
     TemporaryFolder folder;
     Store store(folder / "p.db");
-    const auto run = store.add_run(some_run());
+    const Claim run = claimed(store, some_run());
     const double nan = std::numeric_limits<double>::quiet_NaN(), infinite = std::numeric_limits<double>::infinity();
-    store.add_step_metrics(run, {{10, "train_loss", 5.25}, {20, "train_loss", nan}, {30, "train_loss", infinite}, {20, "valid_loss", 4.5}});
-    store.add_step_metrics(run, {{10, "train_loss", 5.5}});
-    auto all = store.step_metrics(run);
+    store.add_step_metrics(run, {{10, StepFigure::train_loss, 5.25},
+                                 {20, StepFigure::train_loss, nan},
+                                 {30, StepFigure::train_loss, infinite},
+                                 {20, StepFigure::valid_loss, 4.5}});
+    store.add_step_metrics(run, {{10, StepFigure::train_loss, 5.5}});
+    auto all = store.step_metrics(run.run);
     REQUIRE(all.size() == 4);
     REQUIRE(all[0].value == 5.5);
     REQUIRE(std::isnan(all[1].value));
-    REQUIRE(all[2].name == "valid_loss");
+    REQUIRE(all[2].figure == StepFigure::valid_loss);
     REQUIRE(all[3].value == infinite);
-    REQUIRE(store.step_metrics(run, "train_loss", 10).size() == 2);
+    REQUIRE(store.step_metrics(run.run, StepFigure::train_loss, 10).size() == 2);
     store.drop_step_metrics(run, 10);
-    REQUIRE(store.step_metrics(run).size() == 1);
+    REQUIRE(store.step_metrics(run.run).size() == 1);
 }
 
 TEST_CASE("step metrics of a run that does not exist are refused", "[store]") {
     TemporaryFolder folder;
     Store store(folder / "p.db");
-    require_error([&] { store.add_step_metrics(77, {{1, "train_loss", 1}}); }, ErrorKind::database, {"FOREIGN KEY"});
+    REQUIRE_THROWS_AS(store.add_step_metrics({77, 1}, {{1, StepFigure::train_loss, 1}}), ClaimLost);
 }
 
 TEST_CASE("an evaluation keeps every hypothesis, and its test set once", "[store]") {
     TemporaryFolder folder;
     Store store(folder / "p.db");
-    const auto first = store.add_run(some_run()), second = store.add_run(some_run("bitfit"));
+    const Claim first_claim = claimed(store, some_run()), second_claim = claimed(store, some_run("bitfit"));
+    const std::int64_t first = first_claim.run, second = second_claim.run;
     const double nan = std::numeric_limits<double>::quiet_NaN();
     const std::vector<Hypothesis> translations = {{"Ciao.", "Hello.", "Hello.", -1.5}, {"È \"così\".", "It is so.", "これは\tテスト", nan}};
     Evaluation evaluation;
     evaluation.seconds = 2.5;
     evaluation.scores = {{"bleu", "nrefs:1|case:mixed", 20.4375, 18.5, 22.25, {{1, 2, 3}, {4, 5, 6}}}, {"chrf", "nrefs:1", nan}};
-    const auto id = store.add_evaluation(first, evaluation, translations);
+    const auto id = store.add_evaluation(first_claim, evaluation, translations);
 
     const auto kept = store.evaluations(first);
     REQUIRE(kept.size() == 1);
@@ -114,13 +118,13 @@ TEST_CASE("an evaluation keeps every hypothesis, and its test set once", "[store
         REQUIRE_FALSE(store.run(second).score);
     }
     SECTION("another run on the same test set can be compared") {
-        store.add_evaluation(second, {}, translations);
+        store.add_evaluation(second_claim, {}, translations);
         REQUIRE(store.evaluations(second)[0].test_set == kept[0].test_set);
         auto shorter = translations;
         shorter.pop_back();
         Evaluation valid;
         valid.split = "valid";
-        store.add_evaluation(second, valid, shorter);
+        store.add_evaluation(second_claim, valid, shorter);
         REQUIRE(store.evaluations(second)[1].test_set != kept[0].test_set);
         REQUIRE(store.hypotheses(store.evaluations(second)[1].id).size() == 1);
     }
@@ -135,13 +139,13 @@ TEST_CASE("an evaluation keeps every hypothesis, and its test set once", "[store
     }
     SECTION("evaluated again, the earlier one is replaced") {
         evaluation.scores = {{"bleu", "nrefs:1", 21}};
-        const auto again = store.add_evaluation(first, evaluation, translations);
+        const auto again = store.add_evaluation(first_claim, evaluation, translations);
         REQUIRE(store.evaluations(first).size() == 1);
         REQUIRE(store.run(first).score->score == 21);
         REQUIRE(store.hypotheses(again).size() == 2);
     }
     SECTION("of a run that does not exist: nothing is kept") {
-        require_error([&] { store.add_evaluation(99, evaluation, {{"a", "b", "c", 0}}); }, ErrorKind::database, {"FOREIGN KEY"});
+        REQUIRE_THROWS_AS(store.add_evaluation({99, 1}, evaluation, {{"a", "b", "c", 0}}), ClaimLost);
         REQUIRE(store.evaluations(99).empty());
     }
 }
@@ -149,11 +153,11 @@ TEST_CASE("an evaluation keeps every hypothesis, and its test set once", "[store
 TEST_CASE("artifacts are kept per run", "[store]") {
     TemporaryFolder folder;
     Store store(folder / "p.db");
-    const auto run = store.add_run(some_run());
+    const Claim run = claimed(store, some_run());
     store.put_artifact(run, {"adapter", "/runs/1/adapter", "aa", 10});
     store.put_artifact(run, {"adapter", "/runs/1/adapter", "bb", 11});
     store.put_artifact(run, {"log", "/runs/1/log.txt"});
-    const auto kept = store.artifacts(run);
+    const auto kept = store.artifacts(run.run);
     REQUIRE(kept.size() == 2);
     REQUIRE(kept[0].sha256 == "bb");
     REQUIRE(kept[0].bytes == 11);
@@ -181,9 +185,9 @@ TEST_CASE("threads that make and fill the same new database do not disturb each 
                     Store store(file);
                     RunSpec spec = some_run();
                     spec.seed = static_cast<std::int64_t>(t);
-                    const auto run = store.add_run(spec);
+                    const Claim run = claimed(store, spec);
                     for (int step = 0; step < 20; ++step)
-                        store.add_step_metrics(run, {{step, "train_loss", 1.0 * step}, {step, "learning_rate", 1e-3}});
+                        store.add_step_metrics(run, {{step, StepFigure::train_loss, 1.0 * step}, {step, StepFigure::learning_rate, 1e-3}});
                 } catch (const std::exception& error) {
                     failures[t] = error.what();
                 }

@@ -6,7 +6,6 @@
 #include "core/base/files.h"
 #include "core/decode/beam.h"
 #include "core/run/negatives.h"
-#include "core/run/run_work.h"
 #include "tests/support/models.h"
 #include "tests/support/test.h"
 
@@ -101,8 +100,8 @@ TEST_CASE("updates with all three losses are those of torch's AdamW", "[train][g
     TrainerHooks hooks;
     hooks.contrast = &golden.contrast;
     hooks.sink = [&](const Event& event) {
-        if (event.kind == Event::Kind::metric && event.text == "valid_loss") stop.request_stop();
-        if (event.kind == Event::Kind::metric && event.text == "contrast_loss") told.push_back(event.value);
+        if (figure_in(event, StepFigure::valid_loss)) stop.request_stop();
+        if (const auto* metric = figure_in(event, StepFigure::contrast_loss)) told.push_back(metric->value);
     };
     Trainer trainer(golden.model(), attached, golden.pairs, golden.pairs, settings, golden.file["learning_rate"].get<double>(), 1, "",
                     hooks);
@@ -171,7 +170,8 @@ TEST_CASE("wrong translations are the base's own, recorded, and found again afte
         REQUIRE(find_negatives(model, pairs, "en", settings, 1, folder.path(), {}, stopped.get_token())->wrong == found->wrong);
         // What the base says is no wrong translation once it is the reference.
         auto taught = pairs;
-        taught[1].labels.assign(found->wrong[1][0].begin() + 1, found->wrong[1][0].end());
+        taught.pairs[1].labels.assign(found->wrong[1][0].begin() + 1, found->wrong[1][0].end());
+        taught.fingerprint = fingerprint_of(taught.pairs);
         const auto others = find_negatives(model, taught, "en", settings, 1, folder.path(), {}, {});
         for (const Tokens& candidate : others->wrong[1]) REQUIRE(candidate != found->wrong[1][0]);
         REQUIRE_THROWS_AS(find_negatives(model, pairs, "en", settings, 2, folder.path(), {}, stopped.get_token()), Stopped);

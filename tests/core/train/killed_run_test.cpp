@@ -30,7 +30,7 @@ std::vector<at::Tensor> train(const std::filesystem::path& checkpoint, int told,
     Attached attached = attach_method(find_method_by_id("lora", ""), *model, {{"dropout", 0.1}}, 1);
     TrainerHooks hooks;
     hooks.sink = [told](const Event& event) {
-        if (told >= 0 && event.text == "valid_loss" && write(told, ".", 1) != 1) std::abort();
+        if (told >= 0 && figure_in(event, StepFigure::valid_loss) && write(told, ".", 1) != 1) std::abort();
     };
     Trainer trainer(*model, attached, pairs, valid, settings, 0.01, 5, checkpoint, hooks);
     if (resume) REQUIRE(trainer.resume());

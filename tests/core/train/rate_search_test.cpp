@@ -75,7 +75,7 @@ TEST_CASE("a search that was stopped does the rest only, and a finished one noth
     std::stop_source stop;
     TrainerHooks hooks;
     hooks.sink = [&](const Event& event) {
-        if (event.kind == Event::Kind::progress && event.step == 2) stop.request_stop();  // before the third trial
+        if (const auto* now = std::get_if<Progress>(&event); now && now->done == 2) stop.request_stop();  // before the third trial
     };
     REQUIRE(fixture.search(0.003, hooks, stop.get_token()).learning_rate == 0);
     REQUIRE(read_json(fixture.folder / "rates.json")["trials"].size() == 2);

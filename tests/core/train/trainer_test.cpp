@@ -86,7 +86,7 @@ TEST_CASE("a run that is stopped and resumed gives the values of one that was no
         std::stop_source stop;
         TrainerHooks hooks;
         hooks.sink = [&](const Event& event) {
-            if (event.text == "valid_loss") stop.request_stop();
+            if (figure_in(event, StepFigure::valid_loss)) stop.request_stop();
         };
         if (stretch == 0) part.set_values(copies(fixture.attach(method, settings)));
         Trainer trainer(*fixture.model, part, fixture.train, fixture.valid, stretch == 1 ? later : training, 0.01, 7, checkpoint, hooks);
@@ -104,7 +104,8 @@ TEST_CASE("a run that is stopped and resumed gives the values of one that was no
     }
 }
 
-TEST_CASE("a checkpoint of the first version, with one count of steps, continues", "[train]") {
+TEST_CASE("a checkpoint of the first version, which named tensors by their place, continues", "[train]") {
+    const bool one_count = GENERATE(false, true);  // the first programs had one count of steps for all values
     const Fixture fixture;
     const auto checkpoint = fixture.folder / "state";
     TrainingSettings training = quick(8);
@@ -115,17 +116,32 @@ TEST_CASE("a checkpoint of the first version, with one count of steps, continues
     std::stop_source stop;
     TrainerHooks hooks;
     hooks.sink = [&](const Event& event) {
-        if (event.text == "valid_loss") stop.request_stop();
+        if (figure_in(event, StepFigure::valid_loss)) stop.request_stop();
     };
     REQUIRE(
         Trainer(*fixture.model, first, fixture.train, fixture.valid, training, 0.01, 7, checkpoint, hooks).run(stop.get_token()).stopped);
     std::map<std::string, std::string> metadata;
-    std::vector<std::pair<std::string, at::Tensor>> kept;
-    for (const auto& [name, tensor] : read_safetensors(checkpoint, &metadata))
-        if (name.rfind("steps.", 0) != 0) kept.emplace_back(name, tensor.clone());
+    NamedTensors kept;
+    const auto keep = [&](const std::filesystem::path& file, std::map<std::string, std::string>* about) {
+        for (const auto& [name, tensor] : read_safetensors(file, about)) {
+            const auto dot = name.find('.');
+            const auto place = std::find_if(first.specs.begin(), first.specs.end(),
+                                            [&, &full = name](const TensorSpec& spec) { return spec.name == full.substr(dot + 1); });
+            REQUIRE(place != first.specs.end());
+            if (one_count && name.starts_with("steps.")) continue;
+            kept.emplace_back(name.substr(0, dot + 1) + std::to_string(place - first.specs.begin()), tensor.clone());
+        }
+    };
+    keep(checkpoint, &metadata);
+    REQUIRE(metadata["permille_checkpoint"] == "2");
     Json state = parse_json(metadata["state"], "state");
-    state["adam_steps"] = 4.0;
+    const auto best = fixture.folder / ("state.best." + state.at("best_values").dump() + ".safetensors");
+    keep(best, nullptr);
+    std::filesystem::remove(best);
+    state.erase("best_values");
+    if (one_count) state["adam_steps"] = 4.0;
     metadata["state"] = state.dump();
+    metadata["permille_checkpoint"] = "1";
     write_safetensors(checkpoint, kept, metadata);
 
     Attached second = fixture.attach("bottleneck", Json::object(), 9);
@@ -146,7 +162,7 @@ TEST_CASE("the moving average is what is validated and kept", "[train]") {
         Attached attached = fixture.attach("bottleneck");
         TrainerHooks hooks;
         hooks.sink = [&](const Event& event) {
-            if (event.text == "valid_loss") walked.push_back(copies(attached));
+            if (figure_in(event, StepFigure::valid_loss)) walked.push_back(copies(attached));
         };
         Trainer(*fixture.model, attached, fixture.train, fixture.valid, training, 0.01, 7, "", hooks).run({});
     }
@@ -272,7 +288,7 @@ TEST_CASE("a run without improvement ends early and leaves the best values", "[t
     std::vector<std::int64_t> validated;
     TrainerHooks hooks;
     hooks.sink = [&](const Event& event) {
-        if (event.text == "valid_loss") validated.push_back(event.step);
+        if (const auto* metric = figure_in(event, StepFigure::valid_loss)) validated.push_back(metric->step);
     };
     const auto checkpoint = fixture.folder / "early.checkpoint";
     Trainer trainer(*fixture.model, attached, fixture.train, fixture.valid, training, 0.5, 7, checkpoint, hooks);
@@ -339,7 +355,7 @@ TEST_CASE("metrics are told and training lowers the loss", "[train]") {
     std::map<std::string, std::vector<double>> told;
     TrainerHooks hooks;
     hooks.sink = [&](const Event& event) {
-        if (event.kind == Event::Kind::metric) told[event.text].push_back(event.value);
+        if (const auto* metric = std::get_if<StepMetric>(&event)) told[std::string(to_string(metric->figure))].push_back(metric->value);
     };
     Attached attached = fixture.attach("full");
     const TrainingResult result = Trainer(*fixture.model, attached, fixture.train, fixture.valid, training, 0.01, 7, "", hooks).run({});

@@ -24,9 +24,8 @@ using namespace Qt::StringLiterals;
 namespace {
 
 const std::vector<RunState> kStoppable = {RunState::running, RunState::queued, RunState::interrupted};
-const std::vector<RunState> kRequeueable = {RunState::failed, RunState::cancelled, RunState::skipped, RunState::interrupted};
-constexpr RunState kStates[] = {RunState::queued, RunState::running,   RunState::interrupted, RunState::finished,
-                                RunState::failed, RunState::cancelled, RunState::skipped};
+const std::vector<RunState> kRequeueable = {RunState::failed, RunState::cancelled, RunState::skipped, RunState::stopped,
+                                            RunState::interrupted};
 
 }  // namespace
 
@@ -48,10 +47,10 @@ RunsPage::RunsPage(QWidget* parent)
     studies_->setSizeAdjustPolicy(QComboBox::AdjustToContents);
     states_->setAccessibleName(tr("State"));
     states_->addItem(tr("Any state"));
-    for (const RunState state : kStates) states_->addItem(shown_state(state), static_cast<int>(state));
+    for (const RunState state : kRunStates) states_->addItem(shown_state(state), static_cast<int>(state));
     count_->setProperty("muted", true);
     stop_->setToolTip(tr("Asks the selected runs to save and stop; waiting ones are cancelled"));
-    requeue_->setToolTip(tr("Puts failed, cancelled, skipped or interrupted runs back into the queue of their study"));
+    requeue_->setToolTip(tr("Puts failed, cancelled, skipped, stopped or interrupted runs back into the queue of their study"));
     auto* bar = new QHBoxLayout;
     bar->addWidget(words_, 1);
     bar->addWidget(studies_);

@@ -1,0 +1,46 @@
+// One update of one or more trainings over the same base: forward and backward pass, then the optimiser's step.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/base/events.h"
+#include "core/data/batches.h"
+#include "core/nn/rows.h"
+#include "core/train/contrast.h"
+#include "core/train/state.h"
+
+namespace permille {
+
+// Packed tensors of a batch: encoder input, decoder input (labels shifted right behind the token that the architecture starts from) and
+// labels.
+struct TensorBatch {
+    TokenRows source, target;
+    at::Tensor labels;        // [M] int64
+    std::int64_t tokens = 0;  // labels
+};
+TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, const Architecture& architecture, const at::Device& device);
+
+// What a training's next update is made of.
+struct StepTask {
+    TrainingState* state = nullptr;
+    const std::vector<TokenPair>* pairs = nullptr;  // the training text
+    std::vector<BatchPlan> batches;                 // of it, accumulated
+    const Seq2Seq* teacher = nullptr;               // to distil from; null: none
+    const Contrast* contrast = nullptr;             // wrong translations to train against; null: none
+    EventSink sink;                                 // learns of splits and skipped updates
+};
+
+// Of one update.
+struct StepSums {
+    double loss = 0, likelihood = 0, contrast = 0;  // sums over labels, nats; contrast: of the update
+    std::int64_t labels = 0, tokens = 0;            // tokens: source and target
+    double norm = 0;                                // of the gradient, before clipping
+};
+
+// One update of every task, in their order; each counts as if it were alone. A batch that does not fit into memory is split (same update,
+// slower). An update whose gradient is not a number is skipped. Throws Error(device_memory, not_a_number, config).
+std::vector<StepSums> training_step(std::span<StepTask> tasks);
+
+}  // namespace permille

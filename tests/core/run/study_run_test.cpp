@@ -1,0 +1,58 @@
+#include "core/run/study_run.h"
+
+#include <thread>
+
+#include "tests/core/run/workplace.h"
+
+namespace permille::test {
+
+TEST_CASE("a run taken from a sleeping worker ends as one that was left alone", "[run]") {
+    // What the run gives when nobody comes between.
+    std::string undisturbed;
+    {
+        const Workplace place;
+        const auto run = place.enqueue("[lora]", 600).front();
+        Store store(place.database());
+        Shelf shelf;
+        const auto claim = store.claim(run).value();
+        REQUIRE(do_run(place.database(), store.run(run), claim, Workplace::one_thread(), shelf, {}, {}).kind == RunEnd::Kind::recorded);
+        REQUIRE(store.run(run).state == RunState::finished);
+        undisturbed = store.artifacts(run).at(0).sha256;
+        CHECK_FALSE(std::filesystem::exists(place.run_folder(run) / "work.1"));
+    }
+
+    const Workplace place;
+    const auto run = place.enqueue("[lora]", 600).front();
+    Store store(place.database());
+    Shelf shelf;
+    const Claim slow = store.claim(run).value();
+    std::optional<Claim> quick;
+    RunEnd::Kind quick_end = RunEnd::Kind::lost;
+    // In the middle of its training the worker seems to sleep: another takes the run and does it to its end.
+    {
+        const std::jthread worker([&] {
+            CHECK(do_run(place.database(), store.run(run), slow, Workplace::one_thread(), shelf, {}, {}).kind == RunEnd::Kind::lost);
+        });
+        Store other(place.database());
+        while (other.run(run).updates_done < 10) std::this_thread::yield();
+        while (!quick) {
+            REQUIRE(!is_over(other.run(run).state));
+            {
+                SQLite::Database database(place.database().string(), SQLite::OPEN_READWRITE);
+                database.setBusyTimeout(10000);
+                database.exec("UPDATE runs SET heartbeat = 0");
+            }
+            other.mark_interrupted();
+            quick = other.claim(run);
+        }
+        quick_end = do_run(place.database(), other.run(run), *quick, Workplace::one_thread(), shelf, {}, {}).kind;
+    }
+    CHECK(quick_end == RunEnd::Kind::recorded);
+    const RunRow row = store.run(run);
+    CHECK(row.state == RunState::finished);
+    CHECK(row.claim == quick->number);
+    CHECK(store.artifacts(run).at(0).sha256 == undisturbed);
+    CHECK(sha256_of_file(place.run_folder(run) / "adapter" / "adapter_model.safetensors") == undisturbed);
+}
+
+}  // namespace permille::test
