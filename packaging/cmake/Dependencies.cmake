@@ -13,11 +13,15 @@ find_package(CURL 7.68 REQUIRED)
 find_package(ICU REQUIRED COMPONENTS uc i18n)
 find_package(LibXml2 REQUIRED)
 find_package(OpenSSL QUIET)
-# It brings no description of itself.
+# METIS brings no description of itself; sentencepiece's asks for protobuf's headers where it was built with that, which its own do not include.
 find_path(METIS_INCLUDE_DIR metis.h REQUIRED)
 find_library(METIS_LIBRARY metis REQUIRED)
 add_library(METIS::METIS UNKNOWN IMPORTED)
 set_target_properties(METIS::METIS PROPERTIES IMPORTED_LOCATION "${METIS_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${METIS_INCLUDE_DIR}")
+find_path(SENTENCEPIECE_INCLUDE_DIR sentencepiece_trainer.h REQUIRED)
+find_library(SENTENCEPIECE_LIBRARY sentencepiece REQUIRED)
+find_library(SENTENCEPIECE_TRAIN_LIBRARY sentencepiece_train REQUIRED)
+add_library(SentencePiece::SentencePiece UNKNOWN IMPORTED)
+set_target_properties(SentencePiece::SentencePiece PROPERTIES IMPORTED_LOCATION "${SENTENCEPIECE_LIBRARY}"
+  INTERFACE_INCLUDE_DIRECTORIES "${SENTENCEPIECE_INCLUDE_DIR}" INTERFACE_LINK_LIBRARIES "${SENTENCEPIECE_TRAIN_LIBRARY}")
 find_package(Catch2 REQUIRED)
-find_package(PkgConfig REQUIRED)
-pkg_check_modules(SentencePiece REQUIRED IMPORTED_TARGET sentencepiece)
