@@ -1,4 +1,5 @@
-// The program `permille`: reads the command line, runs one verb, turns failures into messages and exit codes.
+// The program `permille`, and with other verbs the programs that it starts: reads the command line, runs one verb, turns failures into
+// messages and exit codes.
 #include <algorithm>
 #include <exception>
 #include <iostream>
@@ -8,40 +9,51 @@
 #include <vector>
 
 #include "app/cli/command.h"
+#include "app/cli/programs.h"
 #include "core/base/error.h"
 #include "core/base/process.h"
 
 namespace permille::cli {
 namespace {
 
+// Which of the programs this is.
+constexpr Program kThis = Program::PERMILLE_PROGRAM;
+
 struct Command {
     const char* name;
     const char* summary;
-    MakeCommand make;
+    Program program;
+    MakeCommand make;  // null in the other programs, which know the verb by name only
 };
 
-// Every verb, in the order in which --help lists them.
+template <Program program, MakeCommand make>
+constexpr Command verb(const char* name, const char* summary) {
+    if constexpr (program == kThis) return {name, summary, program, make};
+    else return {name, summary, program, nullptr};
+}
+
+// Every verb, in the order in which --help lists them, and the program that does it.
 constexpr Command kCommands[] = {
-    {"info", "facts of a model: family, sizes, parameters, languages", make_info},
-    {"tokenize", "text into the model's token ids", make_tokenize},
-    {"detokenize", "token ids into text", make_detokenize},
-    {"score", "log-probability of given translations", make_score},
-    {"translate", "translate text, with or without an adapter", make_translate},
-    {"bleu", "BLEU or chrF of translations, as sacreBLEU gives them", make_bleu},
-    {"methods", "the tuning methods and their knobs", make_methods},
-    {"budget", "from a share of the base's parameters to a method's size", make_budget},
-    {"data", "import, clean, split and describe parallel text", make_data},
-    {"pretrain", "train a small multilingual base from scratch", make_pretrain},
-    {"inherit", "a model that starts from another: layers, pieces and languages", make_inherit},
-    {"train", "tune a base once: one method, one size, one pair", make_train},
-    {"run", "run a study: bases x pairs x methods x budgets x data sizes x seeds", make_run},
-    {"status", "what the studies of a database are doing", make_status},
-    {"results", "the runs of a database with their scores, as a table", make_results},
-    {"plot", "the chart of score against trainable percentage, as a file", make_plot},
-    {"merge", "an adapter worked into its base: a plain model folder", make_merge},
-    {"moefy", "feed-forward blocks as mixtures of experts, compared with the dense model", make_moefy},
-    {"adapter", "look into adapter folders", make_adapter},
-    {"doctor", "what this machine offers, and what is missing", make_doctor},
+    verb<Program::engine, make_info>("info", "facts of a model: family, sizes, parameters, languages"),
+    verb<Program::light, make_tokenize>("tokenize", "text into the model's token ids"),
+    verb<Program::light, make_detokenize>("detokenize", "token ids into text"),
+    verb<Program::engine, make_score>("score", "log-probability of given translations"),
+    verb<Program::engine, make_translate>("translate", "translate text, with or without an adapter"),
+    verb<Program::light, make_bleu>("bleu", "BLEU or chrF of translations, as sacreBLEU gives them"),
+    verb<Program::engine, make_methods>("methods", "the tuning methods and their knobs"),
+    verb<Program::engine, make_budget>("budget", "from a share of the base's parameters to a method's size"),
+    verb<Program::light, make_data>("data", "import, clean, split and describe parallel text"),
+    verb<Program::engine, make_pretrain>("pretrain", "train a small multilingual base from scratch"),
+    verb<Program::engine, make_inherit>("inherit", "a model that starts from another: layers, pieces and languages"),
+    verb<Program::engine, make_train>("train", "tune a base once: one method, one size, one pair"),
+    verb<Program::engine, make_run>("run", "run a study: bases x pairs x methods x budgets x data sizes x seeds"),
+    verb<Program::light, make_status>("status", "what the studies of a database are doing"),
+    verb<Program::light, make_results>("results", "the runs of a database with their scores, as a table"),
+    verb<Program::plot, make_plot>("plot", "the chart of score against trainable percentage, as a file"),
+    verb<Program::engine, make_merge>("merge", "an adapter worked into its base: a plain model folder"),
+    verb<Program::engine, make_moefy>("moefy", "feed-forward blocks as mixtures of experts, compared with the dense model"),
+    verb<Program::engine, make_adapter>("adapter", "look into adapter folders"),
+    verb<Program::engine, make_doctor>("doctor", "what this machine offers, and what is missing"),
 };
 
 void report(const Error& error, bool json) {
@@ -95,6 +107,7 @@ int run(int argc, char** argv) {
     std::vector<std::pair<CLI::App*, Action>> actions;
     for (const Command& command : kCommands) {
         CLI::App* verb = app.add_subcommand(command.name, command.summary);
+        if (!command.make) continue;
         actions.emplace_back(verb, command.make(*verb));
         std::vector<CLI::App*> places = verb->get_subcommands({});
         places.push_back(verb);
@@ -107,6 +120,12 @@ int run(int argc, char** argv) {
     // Errors of the parsing itself must follow --json too.
     const bool json_asked = std::any_of(argv + 1, argv + argc, [](const char* word) { return std::string_view(word) == "--json"; });
     try {
+        // The verb is always the first word; what follows is for the program that does it.
+        for (const Command& command : kCommands) {
+            if (argc < 2 || argv[1] != std::string_view(command.name) || command.program == kThis) continue;
+            if (kThis == Program::light) become(command.program, kThis, argv);
+            throw Error(ErrorKind::usage, command.name, "is not done by this program", "start permille, which starts the others");
+        }
         app.parse(argc, argv);
         refuse_empty(app);
         Console console(json, quiet);

@@ -172,8 +172,11 @@ fs::path resources_folder() {
     std::error_code code;
     const fs::path program = fs::read_symlink("/proc/self/exe", code);
     if (!code) {
-        const fs::path installed = program.parent_path().parent_path() / "share" / "permille";
-        if (fs::is_directory(installed)) return installed;
+        // Below the prefix the programs are in bin, and those that they start in libexec/permille.
+        for (const char* prefix : {"..", "../.."}) {
+            const fs::path installed = (program.parent_path() / prefix / "share" / "permille").lexically_normal();
+            if (fs::is_directory(installed)) return installed;
+        }
     }
     return PERMILLE_SOURCE_RESOURCES;
 }

@@ -32,6 +32,8 @@ struct BundledBase {
 // whole there and downloaded otherwise (core/hub/hub.h). Throws Error(file) that lists where it looked, Error(network), and Stopped
 // (core/decode/beam.h) when stopped.
 std::filesystem::path find_model(const std::string& model, const EventSink& sink = {}, const std::stop_token& stop = {});
+// The same for who reads config.json only: when the hub cannot be asked, what the cache has of the model will do.
+std::filesystem::path find_description(const std::string& model, const EventSink& sink = {}, const std::stop_token& stop = {});
 // Whether find_model() would ask the hub for it.
 bool must_download(const std::string& model);
 std::vector<BundledBase> bundled_bases();

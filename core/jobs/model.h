@@ -1,4 +1,5 @@
-// What can be asked of a model without training it: token ids, scores, translations. Torch-free face for the command line and the window.
+// What can be asked of a model without training it: scores and translations; token ids are in text_codec.h. Torch-free face for the command
+// line and the window.
 #pragma once
 
 #include <cstdint>
@@ -21,19 +22,6 @@ namespace permille {
 struct ScoredPair {
     double log_probability = 0;  // natural, every target label counted (language code and end of sentence included)
     std::int64_t tokens = 0;
-};
-
-// A tokenizer alone: quick to load.
-class TextCodec {
-public:
-    explicit TextCodec(const std::string& model, const EventSink& sink = {});
-    ~TextCodec();
-    std::vector<std::int64_t> encode(const std::string& line, const std::string& language, bool target) const;
-    std::string decode(const std::vector<std::int64_t>& ids) const;
-
-private:
-    struct State;
-    std::unique_ptr<State> state_;
 };
 
 // One line or pair with one of a session's adapters, both by their places.

@@ -81,7 +81,7 @@ TEST_CASE("what is announced is what is attached", "[contract]") {
     });
 }
 
-TEST_CASE("gradients equal finite differences, with and without dropout", "[contract]") {
+TEST_CASE("gradients equal finite differences, with and without dropout", "[contract][gradients]") {
     const std::uint64_t dropout_seed = GENERATE(0U, 9U);
     for_all([&](const Method& method, const Family&, const Seq2Seq& model) {
         const TensorBatch batch = batch_of(model, random_pairs(4, 50, 5));
@@ -122,7 +122,7 @@ TEST_CASE("gradients equal finite differences, with and without dropout", "[cont
     });
 }
 
-TEST_CASE("training leaves the base as it is and moves every trained tensor", "[contract]") {
+TEST_CASE("training leaves the base as it is and moves every trained tensor", "[contract][runs]") {
     for_all([](const Method& method, const Family&, const Seq2Seq& model) {
         std::vector<at::Tensor> base, values;
         for (const at::Tensor& weight : model.weights()) base.push_back(weight.clone());
@@ -145,7 +145,7 @@ TEST_CASE("training leaves the base as it is and moves every trained tensor", "[
     });
 }
 
-TEST_CASE("a run that was stopped and continued is bit for bit the run that was not", "[contract]") {
+TEST_CASE("a run that was stopped and continued is bit for bit the run that was not", "[contract][runs]") {
     const TemporaryFolder folder;
     for_all([&](const Method& method, const Family&, const Seq2Seq& model) {
         const auto pairs = random_pairs(20, 50, 7);

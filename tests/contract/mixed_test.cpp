@@ -102,7 +102,7 @@ void for_all_models(const std::function<void(const Seq2Seq&, const std::vector<A
 
 }  // namespace
 
-TEST_CASE("in one batch with the base and another method every method gives the logits it gives alone", "[contract]") {
+TEST_CASE("in one batch with the base and another method every method gives the logits it gives alone", "[contract][mixed]") {
     for_all_models([](const Seq2Seq& model, const std::vector<Attached>& attached) {
         std::vector<at::Tensor> base;
         for (const at::Tensor& weight : model.weights()) base.push_back(weight.clone());
@@ -116,7 +116,7 @@ TEST_CASE("in one batch with the base and another method every method gives the 
     });
 }
 
-TEST_CASE("in one batch with the base and another method every method finds what it finds alone", "[contract]") {
+TEST_CASE("in one batch with the base and another method every method finds what it finds alone", "[contract][mixed]") {
     for (const Family& family : families()) {
         const auto model = tiny_model(family);
         const auto attached = all_methods(*model);
@@ -128,7 +128,7 @@ TEST_CASE("in one batch with the base and another method every method finds what
     }
 }
 
-TEST_CASE("all methods may share one batch", "[contract]") {
+TEST_CASE("all methods may share one batch", "[contract][mixed]") {
     for_all_models([](const Seq2Seq& model, const std::vector<Attached>& attached) {
         std::vector<const Attachment*> all = {nullptr};
         for (const Attached& one : attached) all.push_back(one.attachment.get());

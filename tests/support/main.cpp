@@ -1,4 +1,4 @@
-#define CATCH_CONFIG_MAIN
+#define CATCH_CONFIG_RUNNER
 #include "tests/support/test.h"
 
 #include <unistd.h>
@@ -17,3 +17,5 @@ TemporaryFolder::~TemporaryFolder() {
 }
 
 }  // namespace permille::test
+
+int main(int argc, char** argv) { return Catch::Session().run(argc, argv); }

@@ -4,7 +4,11 @@
 #ifdef CHECK
 #undef CHECK
 #endif
+#if __has_include(<catch2/catch_all.hpp>)  // Catch2 3, as in Debian 13
+#include <catch2/catch_all.hpp>
+#else
 #include <catch2/catch.hpp>
+#endif
 
 #include <filesystem>
 #include <string>

@@ -21,7 +21,7 @@ QString AboutDialog::libraries() {
                            {u"libtorch (PyTorch)"_s, u"BSD-3-Clause"_s},
                            {u"SentencePiece"_s, u"Apache-2.0"_s},
                            {u"SQLite, through SQLiteCpp"_s, u"public domain, MIT"_s},
-                           {u"nlohmann/json, yaml-cpp, spdlog"_s, u"MIT"_s},
+                           {u"nlohmann/json, yaml-cpp"_s, u"MIT"_s},
                            {u"ICU"_s, u"Unicode licence"_s},
                            {u"libxml2"_s, u"MIT"_s},
                            {u"OpenSSL"_s, u"Apache-2.0"_s},

@@ -4,7 +4,7 @@
 
 #include "app/cli/command.h"
 #include "core/base/error.h"
-#include "core/jobs/model.h"
+#include "core/jobs/text_codec.h"
 
 namespace permille::cli {
 

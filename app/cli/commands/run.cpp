@@ -7,6 +7,7 @@
 
 #include "app/cli/command.h"
 #include "app/cli/options.h"
+#include "app/cli/programs.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/run/executors/slurm.h"
@@ -127,8 +128,13 @@ int submit(const Options& options, const Study& study, Console& console) {
     namespace fs = std::filesystem;
     const fs::path database = fs::absolute(options.database);
     SlurmJob job{study.name, database.parent_path() / (database.stem().string() + "-runs"), study.jobs, {}};
-    job.command = {
-        fs::read_symlink("/proc/self/exe").string(), "run", fs::absolute(options.study).string(), "--db", database.string(), "--jobs", "1"};
+    job.command = {program_file(Program::light, Program::engine).string(),
+                   "run",
+                   fs::absolute(options.study).string(),
+                   "--db",
+                   database.string(),
+                   "--jobs",
+                   "1"};
     for (const auto& [name, value] : options.device.items()) {
         job.command.push_back("--" + name);
         job.command.push_back(value.is_string() ? value.get<std::string>() : value.dump());
