@@ -15,6 +15,7 @@
 #include "core/base/files.h"
 #include "core/data/corpus.h"
 #include "core/decode/beam.h"
+#include "core/metrics/evaluation.h"
 #include "core/metrics/metrics.h"
 #include "core/nn/threads.h"
 #include "core/peft/adapter_file.h"
@@ -22,6 +23,7 @@
 #include "core/run/run_work.h"
 #include "core/store/store.h"
 #include "core/study/budgets.h"
+#include "core/study/check_corpora.h"
 
 namespace permille {
 namespace fs = std::filesystem;
@@ -194,7 +196,7 @@ private:
         facts.folder = folder_.string();
         RunOutcome outcome;
         std::optional<Attached> attached;
-        if (spec_.method != "none") {
+        if (!spec_.untouched()) {
             TunedMethod tuned = tune_method(spec_.base, spec_.method, spec_.method_settings, spec_.budget(), spec_.training);
             attached =
                 attach_method(find_method_by_id(spec_.method, "method"), network, tuned.settings, static_cast<std::uint64_t>(spec_.seed));
@@ -296,8 +298,7 @@ private:
         for (const char* other : {"bleu", "chrf"})
             if (other != spec_.evaluation.metric) metrics.push_back(other);
         for (const auto& id : metrics) {
-            const Json settings = id == "bleu" ? Json{{"tokenize", spec_.evaluation.tokenize}} : Json::object();
-            const auto metric = make_metric(id, settings, spec_.target_language, "evaluation");
+            const auto metric = evaluation_metric(id, spec_.evaluation, spec_.target_language);
             const MetricReport report = evaluate(*metric, texts, {references}, Resampling{1000, 12345});
             Score score{id, report.signature, report.score.value};
             if (report.confidence) {
@@ -345,11 +346,12 @@ std::int64_t enqueue_study(const Study& study, const std::string& yaml, const fs
         const auto corpus = store.corpus(name);
         return corpus ? std::pair(corpus->source_language, corpus->target_language) : std::pair<std::string, std::string>();
     });
+    check_corpora(study, store.corpora());
     store.find_or_add_study(study.name, yaml);
     const auto ids = store.add_runs(specs);
     for (std::size_t i = 0; i < ids.size(); ++i) {
         const RunSpec& spec = specs[i];
-        if (spec.method == "none" || store.run(ids[i]).state != RunState::queued) continue;
+        if (spec.untouched() || store.run(ids[i]).state != RunState::queued) continue;
         const BudgetAnswer answer = solve_size(spec.base, spec.method, spec.method_settings, spec.budget());
         if (!answer.solved) store.set_state(ids[i], RunState::skipped, answer.reason);
     }
