@@ -7,7 +7,7 @@ namespace {
 
 Study study_of(const std::vector<std::string>& corpora) {
     Study study;
-    study.name = "s";
+    study.name = "refused";
     study.bases = {"base"};
     for (const auto& corpus : corpora) study.pairs.push_back({corpus});
     study.methods = {{"lora"}};

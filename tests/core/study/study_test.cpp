@@ -330,7 +330,7 @@ TEST_CASE("a spec that is not one is refused", "[study]") {
 }
 
 TEST_CASE("a study may be scored by any metric of the table, and by no other", "[study]") {
-    CHECK(parse_study(with_line(22, "evaluation: {metric: ter}"), "study.yaml").evaluation.metric == "ter");
-    require_mistake(with_line(22, "evaluation: {metric: blue}"), "study.yaml:22:22", {"metric", "'blue' is not a choice", "ter"});
-    require_mistake(with_line(22, "evaluation: {tokenize: 14a}"), "study.yaml:22:24", {"tokenize", "13a", "auto"});
+    CHECK(parse_study(with_line(21, "evaluation: {metric: ter}"), "study.yaml").evaluation.metric == "ter");
+    require_mistake(with_line(21, "evaluation: {metric: blue}"), "study.yaml:21:22", {"metric", "'blue' is not a choice", "ter"});
+    require_mistake(with_line(21, "evaluation: {tokenize: 14a}"), "study.yaml:21:24", {"tokenize", "13a", "auto"});
 }
