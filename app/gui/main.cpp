@@ -19,6 +19,7 @@
 #include "core/bases/find.h"
 #include "core/store/store.h"
 #include "ui/bridge/text.h"
+#include "ui/pages/pages.h"
 #include "ui/shell/main_window.h"
 #include "ui/shell/theme.h"
 
@@ -132,7 +133,7 @@ int run(QApplication& application) {
     const QCommandLineOption database(u"db"_s, u"The database to open; the one of last time, else the user's own, without it."_s,
                                       u"FILE"_s);
     const QCommandLineOption study(u"study"_s, u"A study to open: a file, or the name of one in the database."_s, u"FILE.yaml|NAME"_s);
-    const QCommandLineOption page(u"page"_s, u"The page to show: study, runs, chart, results or bases."_s, u"PAGE"_s);
+    const QCommandLineOption page(u"page"_s, u"The page to show: %1."_s.arg(text(permille::list_some(permille::ui::page_ids()))), u"PAGE"_s);
     const QCommandLineOption screenshot(u"screenshot"_s, u"Save a picture of the window and quit; needs no display."_s, u"FILE.png"_s);
     const QCommandLineOption size(u"size"_s, u"Size of the window in pixels."_s, u"WIDTHxHEIGHT"_s);
     const QCommandLineOption theme(u"theme"_s, u"light, dark or system, for this start."_s, u"THEME"_s);
@@ -160,8 +161,8 @@ int run(QApplication& application) {
     permille::ui::MainWindow window(std::move(parts));
     if (parser.isSet(size)) window.resize(parse_size(parser.value(size)));
     window.openDatabase(file);
-    std::optional<permille::ui::PageId> first_page;
-    if (parser.isSet(page)) first_page = permille::ui::page_named(plain(parser.value(page)), "--page");
+    std::optional<std::string> first_page;
+    if (parser.isSet(page)) first_page = permille::ui::find_page(plain(parser.value(page)), "--page").id;
     // An empty argument is what a desktop entry without a file gives; a word that is no file names a study of the database.
     if (const QString named = parser.value(study); !named.isEmpty()) {
         const bool is_file = QFileInfo::exists(named) || named.contains(u'/') || named.endsWith(u".yaml"_s) || named.endsWith(u".yml"_s);

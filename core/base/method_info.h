@@ -18,6 +18,7 @@ struct MethodInfo {
     std::string size_knob;  // the knob that a budget solves; "" when the size is fixed
     bool mergeable = false;
     bool identity_at_start = false;
+    bool trains_whole_base = false;  // every parameter of the base and nothing else: the line that the others are measured by
     double default_learning_rate = 0;
     std::string default_optimiser = "adamw";  // adafactor where the paper's recipe has it
     std::string equation;                     // what it computes, in plain text, with the shapes of what is trained

@@ -85,19 +85,21 @@ struct DecodingSettings {
 Json generation_config(const std::filesystem::path& folder);
 
 struct EvaluationSettings {
-    std::string metric = "bleu";      // the main figure: bleu, chrf, chrf++
-    std::string tokenize = "auto";    // BLEU tokeniser: auto (by target language), 13a, intl, char, zh, none
+    std::string metric = "bleu";      // the main figure: an id of the table of metrics (core/metrics/evaluation.h)
+    std::string tokenize = "auto";    // how metrics that ask for it cut text into words; auto: by target language
     std::int64_t test_sentences = 0;  // the first of the test split; 0: all
     static const Fields<EvaluationSettings>& fields();
 };
 
 // One run of a study: everything that is needed to repeat it.
 struct RunSpec {
+    static constexpr const char* kUntouched = "none";  // in place of a method: the base as it is, only evaluated
+
     std::string study;                             // name, "" for a single run
     std::string base;                              // folder, bundled name or hub name
     std::string corpus;                            // a named corpus of the database
     std::string source_language, target_language;  // as the model spells them, or their unambiguous short form
-    std::string method;                            // id of the method table, or "none": the untouched base
+    std::string method;                            // id of the method table, or kUntouched
     Json method_settings = Json::object();         // knobs of the method
     std::optional<double> budget_percent;          // of the base's parameters; the method's size knob is solved from it
     bool budget_at_most = false;                   // the budget may not be exceeded; otherwise the nearest size is taken
@@ -107,6 +109,7 @@ struct RunSpec {
     DecodingSettings decoding;
     EvaluationSettings evaluation;
 
+    bool untouched() const { return method == kUntouched; }
     std::string pair() const { return source_language + "-" + target_language; }
     std::optional<Budget> budget() const;
     Json to_json() const;

@@ -38,6 +38,11 @@ std::string CorpusInfo::fingerprint() const {
     return sha256(all);
 }
 
+std::optional<double> CorpusInfo::raised_percent() const {
+    const auto found = splitting.find("raised_percent");
+    return found != splitting.end() && found->is_number() ? std::optional(found->get<double>()) : std::nullopt;
+}
+
 std::string CorpusInfo::licences() const {
     std::set<std::string> known;
     for (const auto& source : sources) {

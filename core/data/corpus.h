@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,8 @@ struct CorpusInfo {
 
     // SHA-256 over the splits' checksums: equal for equal text.
     std::string fingerprint() const;
+    // See Splits::raised_percent.
+    std::optional<double> raised_percent() const;
     // "GPL-2+, MPL-2.0"
     std::string licences() const;
     Json to_json() const;

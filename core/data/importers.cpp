@@ -1,7 +1,6 @@
 #include "core/data/importers.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -17,12 +16,6 @@ namespace permille {
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr std::array<std::pair<TextFormat, const char*>, 5> kFormats{{{TextFormat::moses, "moses"},
-                                                                      {TextFormat::tsv, "tsv"},
-                                                                      {TextFormat::jsonl, "jsonl"},
-                                                                      {TextFormat::tmx, "tmx"},
-                                                                      {TextFormat::catalogs, "catalogs"}}};
 
 // Lines of a UTF-8 file, whatever its line ends; a byte order mark is passed over.
 class Lines {
@@ -78,34 +71,6 @@ const Json* translation_in(const Json& texts, const Language& language) {
 }
 
 }  // namespace
-
-const char* to_string(TextFormat format) {
-    for (const auto& [known, name] : kFormats) {
-        if (known == format) return name;
-    }
-    return "";
-}
-
-TextFormat text_format(const std::string& name, const std::string& where) {
-    std::vector<std::string> names;
-    for (const auto& [format, known] : kFormats) {
-        if (name == known) return format;
-        names.emplace_back(known);
-    }
-    throw Error(ErrorKind::config, where, "unknown format '" + name + "'", "known are " + list_some(names));
-}
-
-TextFormat guess_format(const std::vector<fs::path>& files) {
-    if (files.empty()) throw Error(ErrorKind::usage, "files", "no file was given", "give one file, or two for line-aligned text");
-    const std::string ending = files[0].extension().string();
-    if (fs::is_directory(files[0]) || ending == ".po" || ending == ".mo") return TextFormat::catalogs;
-    if (ending == ".tmx") return TextFormat::tmx;
-    if (ending == ".tsv" || ending == ".tab") return TextFormat::tsv;
-    if (ending == ".jsonl" || ending == ".ndjson" || ending == ".json") return TextFormat::jsonl;
-    if (files.size() % 2 == 0) return TextFormat::moses;
-    throw Error(ErrorKind::usage, files[0].string(), "its name does not tell its format",
-                "say --format moses, tsv, jsonl, tmx or catalogs");
-}
 
 void read_moses(const fs::path& source, const fs::path& target, const RowSink& sink) {
     Lines source_lines(source), target_lines(target);
@@ -182,13 +147,86 @@ void read_catalogs(const fs::path& path, const Language& source, const Language&
     for (Row& row : pair_messages(read(source), read(target), source, target, origin_of(path))) sink(std::move(row));
 }
 
+const std::vector<TextFormat>& text_formats() {
+    using Paths = std::vector<fs::path>;
+    static const std::vector<TextFormat> table = {
+        {"moses",
+         {},
+         "two files, line by line",
+         2,
+         false,
+         [](const Paths& paths, const Language&, const Language&, const RowSink& sink) { read_moses(paths[0], paths[1], sink); }},
+        {"tsv",
+         {".tsv", ".tab"},
+         "source TAB target, and perhaps TAB origin",
+         1,
+         false,
+         [](const Paths& paths, const Language&, const Language&, const RowSink& sink) { read_tsv(paths[0], sink); }},
+        {"jsonl",
+         {".jsonl", ".ndjson", ".json"},
+         R"({"source": …, "target": …} or {"translation": {"de": …, "en": …}} in each line)",
+         1,
+         false,
+         [](const Paths& paths, const Language& source, const Language& target, const RowSink& sink) {
+             read_jsonl(paths[0], source, target, sink);
+         }},
+        {"tmx",
+         {".tmx"},
+         "Translation Memory eXchange, any version and encoding",
+         1,
+         false,
+         [](const Paths& paths, const Language& source, const Language& target, const RowSink& sink) {
+             read_tmx(paths[0], source, target, sink);
+         }},
+        {"catalogs",
+         {".po", ".mo"},
+         "a PO or MO file, or a folder of them: English messages with translations",
+         1,
+         true,
+         [](const Paths& paths, const Language& source, const Language& target, const RowSink& sink) {
+             read_catalogs(paths[0], source, target, sink);
+         }},
+    };
+    return table;
+}
+
+std::vector<std::string> text_format_ids() {
+    std::vector<std::string> ids;
+    for (const auto& format : text_formats()) ids.push_back(format.id);
+    return ids;
+}
+
+const TextFormat& text_format(const std::string& id, const std::string& where) {
+    for (const auto& format : text_formats())
+        if (format.id == id) return format;
+    throw Error(ErrorKind::config, where, "unknown format '" + id + "'", "known are " + list_some(text_format_ids()));
+}
+
+const TextFormat& guess_format(const std::vector<fs::path>& files) {
+    if (files.empty()) throw Error(ErrorKind::usage, "files", "no file was given", "give one file, or two for line-aligned text");
+    const std::string ending = files[0].extension().string();
+    const bool folder = fs::is_directory(files[0]);
+    for (const auto& format : text_formats()) {
+        const bool named = std::find(format.suffixes.begin(), format.suffixes.end(), ending) != format.suffixes.end();
+        if (folder ? format.folders : named) return format;
+    }
+    for (const auto& format : text_formats())
+        if (format.suffixes.empty() && format.files > 1 && files.size() % format.files == 0) return format;
+    throw Error(ErrorKind::usage, files[0].string(), "its name does not tell its format", "say --format " + list_some(text_format_ids()));
+}
+
+const TextFormat& format_of(const TextInput& text) {
+    return text.format.empty() ? guess_format(text.files) : text_format(text.format, "format");
+}
+
 void read_rows(const TextInput& text, const RowSink& sink) {
     const Language source(text.source_language, "source language"), target(text.target_language, "target language");
     if (source == target) {
         throw Error(ErrorKind::config, "languages", "source and target are both " + source.code(), "give two different languages");
     }
     if (text.files.empty()) throw Error(ErrorKind::usage, "files", "no file was given", "give one file, or two for line-aligned text");
-    if (text.format == TextFormat::moses && text.files.size() % 2 != 0) {
+    const TextFormat& format = format_of(text);
+    if (text.files.size() % format.files != 0) {
         throw Error(ErrorKind::usage, text.files.back().string(), "line-aligned text comes in two files, one is missing",
                     "give the source file and then the target file");
     }
@@ -197,16 +235,11 @@ void read_rows(const TextInput& text, const RowSink& sink) {
         ++rows;
         sink(std::move(row));
     };
-    for (std::size_t i = 0; i < text.files.size(); ++i) {
+    for (std::size_t i = 0; i < text.files.size(); i += format.files) {
         const std::int64_t before = rows;
         const fs::path& file = text.files[i];
-        switch (text.format) {
-            case TextFormat::moses: read_moses(file, text.files[++i], counted); break;
-            case TextFormat::tsv: read_tsv(file, counted); break;
-            case TextFormat::jsonl: read_jsonl(file, source, target, counted); break;
-            case TextFormat::tmx: read_tmx(file, source, target, counted); break;
-            case TextFormat::catalogs: read_catalogs(file, source, target, counted); break;
-        }
+        const auto first = text.files.begin() + static_cast<std::ptrdiff_t>(i);
+        format.read({first, first + static_cast<std::ptrdiff_t>(format.files)}, source, target, counted);
         if (rows == before) {
             throw Error(ErrorKind::file, file.string(), "has no text for " + source.code() + " and " + target.code(),
                         "check that this is the right file, format and language pair");

@@ -124,15 +124,20 @@ std::string skeleton(const std::string& text) {
     return result.empty() ? folded(text) : to_utf8(result);
 }
 
-Split split_of(const std::string& key_text, const SplitSettings& settings) {
-    // 53 bits are what a double holds.
-    const double place = static_cast<double>(stable_hash("permille-split " + skeleton(key_text)) >> 11) * 0x1.0p-53 * 100;
-    if (place < settings.held_out_percent) return settings.test_sentences > 0 ? Split::test : Split::train;
-    if (place < 2 * settings.held_out_percent) return settings.valid_sentences > 0 ? Split::valid : Split::train;
-    return Split::train;
+namespace {
+
+// With `share` percent held out for each of valid and test; that of the settings or, in a small corpus, a larger one.
+Split split_at(const std::string& key_text, const SplitSettings& settings, double share) {
+    const std::uint64_t hash = stable_hash("permille-split " + skeleton(key_text));
+    // 53 bits are what a double holds; the place does not depend on the lowest bit, which parts what only small corpora hold out.
+    const double place = static_cast<double>(hash >> 11) * 0x1.0p-53 * 100, asked = settings.held_out_percent;
+    if (place >= 2 * share) return Split::train;
+    const bool test = place < 2 * asked ? place < asked : (hash & 1) != 0;
+    if (test) return settings.test_sentences > 0 ? Split::test : Split::train;
+    return settings.valid_sentences > 0 ? Split::valid : Split::train;
 }
 
-Splits split_rows(std::vector<Row> rows, const SplitSettings& settings, const Language& source, const Language& target) {
+Splits split_with(std::vector<Row> rows, const SplitSettings& settings, double share, const Language& source, const Language& target) {
     std::vector<Row> train;
     std::vector<Candidate> valid, test;
     Splits splits;
@@ -140,7 +145,7 @@ Splits split_rows(std::vector<Row> rows, const SplitSettings& settings, const La
     for (Row& row : rows) {
         const std::string key = key_text(row, source, target);
         Candidate candidate{is_full_sentence(key), order_of(key), std::move(row)};
-        switch (split_of(key, settings)) {
+        switch (split_at(key, settings, share)) {
             case Split::train:
                 remember(candidate.row, seen);
                 train.push_back(std::move(candidate.row));
@@ -152,6 +157,46 @@ Splits split_rows(std::vector<Row> rows, const SplitSettings& settings, const La
     splits.train = shuffled(std::move(train), source, target);
     splits.test = choose(std::move(test), settings.test_sentences, seen, splits);
     splits.valid = choose(std::move(valid), settings.valid_sentences, seen, splits);
+    return splits;
+}
+
+// Above this many rows a corpus splits by the settings' share, whatever comes of it.
+constexpr std::size_t kSmallCorpus = 5000;
+// What a small corpus should have in each of valid and test, as long as that takes no more than kComfortable percent; an empty split is
+// filled even so, up to kMost.
+constexpr std::int64_t kEnough = 20;
+constexpr double kComfortable = 10, kMost = 25;
+
+bool has(const Splits& splits, const SplitSettings& settings, std::int64_t rows) {
+    return static_cast<std::int64_t>(splits.test.size()) >= std::min(rows, settings.test_sentences) &&
+           static_cast<std::int64_t>(splits.valid.size()) >= std::min(rows, settings.valid_sentences);
+}
+
+// How far the two are filled, each up to what is enough.
+std::int64_t filled(const Splits& splits) {
+    return std::min(kEnough, static_cast<std::int64_t>(splits.test.size())) +
+           std::min(kEnough, static_cast<std::int64_t>(splits.valid.size()));
+}
+
+}  // namespace
+
+Split split_of(const std::string& key_text, const SplitSettings& settings) {
+    return split_at(key_text, settings, settings.held_out_percent);
+}
+
+Splits split_rows(std::vector<Row> rows, const SplitSettings& settings, const Language& source, const Language& target) {
+    if (rows.size() > kSmallCorpus || settings.held_out_percent <= 0)
+        return split_with(std::move(rows), settings, settings.held_out_percent, source, target);
+    Splits splits = split_with(rows, settings, settings.held_out_percent, source, target);
+    for (const double share : {5.0, 7.5, kComfortable, 15.0, 20.0, kMost}) {
+        if (share <= settings.held_out_percent) continue;
+        if (has(splits, settings, share > kComfortable ? 1 : kEnough)) break;
+        Splits wider = split_with(rows, settings, share, source, target);
+        if (wider.train.size() <= wider.test.size() + wider.valid.size()) break;  // training keeps most
+        if (filled(wider) <= filled(splits)) continue;
+        wider.raised_percent = share;
+        splits = std::move(wider);
+    }
     return splits;
 }
 

@@ -1,6 +1,7 @@
 #include "core/jobs/data.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <set>
 #include <unordered_set>
@@ -65,6 +66,7 @@ CorpusReport write(CorpusInfo info, const Splits& splits, const CleanCounts& cou
     report.leaking = splits.leaking;
     info.cleaning = {{"settings", clean}, {"counts", counts.to_json()}};
     info.splitting = {{"settings", split}, {"counts", {{"withheld", splits.withheld}, {"leaking", splits.leaking}}}};
+    if (splits.raised_percent) info.splitting["raised_percent"] = *splits.raised_percent;
     count_sources(info, splits);
     write_corpus(folder, info, splits);
     report.info = std::move(info);
@@ -111,6 +113,33 @@ std::vector<Row> read_clean(const TextInput& text, Cleaner& cleaner, const Event
     return rows;
 }
 
+std::string percent(double share) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%g %%", share);
+    return text;
+}
+
+// What there is to say about the splits of a small corpus; "" otherwise.
+std::string split_note(const CorpusInfo& info) {
+    std::string note;
+    if (const auto raised = info.raised_percent())
+        note = "a small corpus: " + percent(*raised) + " of the sentences are held out for each of validation and test, instead of " +
+               percent(info.splitting.value("settings", Json::object()).value("held_out_percent", 0.0));
+    const Json settings = info.splitting.value("settings", Json::object());
+    std::string empty;
+    for (const auto& [split, name] : {std::pair(Split::valid, "validation"), std::pair(Split::test, "test")}) {
+        const std::string wanted = std::string(permille::to_string(split)) + "_sentences";
+        if (rows_in(info, split) == 0 && settings.value(wanted, std::int64_t{0}) > 0)
+            empty += (empty.empty() ? "no " : " and no ") + std::string(name);
+    }
+    if (!empty.empty()) note += (note.empty() ? "" : "; ") + empty + " sentences: studies cannot use this corpus";
+    return note;
+}
+
+void log_split_note(const EventSink& events, const CorpusInfo& info) {
+    if (const std::string note = split_note(info); !note.empty()) log_to(events, info.name + ": " + note);
+}
+
 void require_place(const fs::path& folder, const std::string& name, bool replace) {
     if (replace || !fs::exists(folder / "corpus.json")) return;
     throw Error(ErrorKind::usage, folder.string(), "there is a corpus '" + name + "' already",
@@ -134,7 +163,7 @@ CorpusInfo describe(const std::string& name, const TextInput& text, const std::s
     info.source_language = Language(text.source_language, "source language").code();
     info.target_language = Language(text.target_language, "target language").code();
     info.made = made;
-    const std::size_t step = text.format == TextFormat::moses ? 2 : 1;
+    const std::size_t step = format_of(text).files;
     for (std::size_t i = 0; i < text.files.size(); i += step) {
         info.sources.push_back({single_spaced(text.files[i].filename().string()), {}, licence, 0, {}});
     }
@@ -161,6 +190,7 @@ std::string CorpusReport::to_text() const {
     }
     text += "  read " + std::to_string(cleaning.read) + ", kept " + std::to_string(cleaning.kept) + ", withheld " +
             std::to_string(withheld) + ", leaking " + std::to_string(leaking) + "\n";
+    if (const std::string note = split_note(info); !note.empty()) text += "  " + note + "\n";
     for (std::size_t i = 0; i < cleaning.counts.size(); ++i) {
         if (cleaning.counts[i] > 0)
             text += "  " + std::string(permille::to_string(static_cast<CleanCount>(i))) + " " + std::to_string(cleaning.counts[i]) + "\n";
@@ -186,7 +216,7 @@ CorpusReport import_corpus(const ImportRequest& request, const EventSink& events
             if (files.empty()) return std::vector<Row>();
             TextInput text = request.text;
             text.files = files;
-            text.format = guess_format(files);
+            text.format = guess_format(files).id;
             Cleaner as_it_is(no_cleaning(), source, target);
             return read_clean(text, as_it_is, events, stop);
         };
@@ -200,6 +230,7 @@ CorpusReport import_corpus(const ImportRequest& request, const EventSink& events
     CorpusReport report = write(std::move(info), splits, cleaner.counts(), CleanSettings::fields().to_json(request.clean),
                                 SplitSettings::fields().to_json(request.split), folder);
     record(report, request.database);
+    log_split_note(events, report.info);
     return report;
 }
 
@@ -271,7 +302,7 @@ std::vector<CorpusInfo> list_corpora(const fs::path& home) {
 
 namespace {
 
-constexpr int kMakingVersion = 3;  // grows whenever the same packages would give other rows
+constexpr int kMakingVersion = 4;  // grows whenever the same packages would give other rows
 
 std::string version_of(const fs::path& package) {
     const fs::path file = package / "VERSION";
@@ -411,6 +442,7 @@ std::vector<CorpusReport> build_recipe(const RecipeRequest& request, const Event
                            std::to_string(rows_in(pair.report->info, Split::valid)) + " validation and " +
                            std::to_string(rows_in(pair.report->info, Split::test)) + " test sentences" +
                            (pair.report->was_there ? ", was there already" : ""));
+        if (!pair.report->was_there) log_split_note(events, pair.report->info);
         reports.push_back(std::move(*pair.report));
         // Memory: a language is kept only while a later pair needs it.
         for (const Language& language : {pair.source, pair.target}) {

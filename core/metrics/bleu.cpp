@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/metrics/bleu_tokenizers.h"
+#include "core/metrics/entry.h"
 #include "core/metrics/ngrams.h"
 
 namespace permille {
@@ -159,5 +160,15 @@ const Fields<BleuSettings>& BleuSettings::fields() {
 }
 
 std::unique_ptr<Metric> make_bleu(const BleuSettings& settings) { return std::make_unique<Bleu>(settings); }
+
+MetricEntry bleu_entry() {
+    MetricEntry entry = metric_entry("bleu", "BLEU", "Papineni et al. 2002, ACL P02-1040", make_bleu);
+    entry.for_language = [](Json settings, const std::string& target_language) {
+        if (settings.is_object() && settings.value("tokenize", Json()) == "auto")
+            settings["tokenize"] = choose_bleu_tokenizer("auto", target_language).name;
+        return settings;
+    };
+    return entry;
+}
 
 }  // namespace permille

@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/metrics/characters.h"
+#include "core/metrics/entry.h"
 #include "core/metrics/ngrams.h"
 
 namespace permille {
@@ -145,5 +146,8 @@ const Fields<ChrfSettings>& ChrfSettings::fields() {
 }
 
 std::unique_ptr<Metric> make_chrf(const ChrfSettings& settings) { return std::make_unique<Chrf>(settings); }
+
+MetricEntry chrf_entry() { return metric_entry("chrf", "chrF", "Popović 2015, W15-3049", make_chrf); }
+MetricEntry chrf_plus_plus_entry() { return metric_entry("chrf++", "chrF++", "Popović 2017, W17-4770", make_chrf, {{"word_order", 2}}); }
 
 }  // namespace permille

@@ -1,32 +1,26 @@
 // The table of metrics, and a score with everything that is reported about it.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "core/base/fields.h"
 #include "core/base/json.h"
-#include "core/metrics/metric.h"
+#include "core/metrics/entry.h"
 #include "core/metrics/significance.h"
 
 namespace permille {
 
-struct MetricEntry {
-    std::string id;    // "bleu", "chrf++"
-    std::string name;  // "chrF++"
-    std::string paper;
-    bool higher_is_better = true;
-    std::vector<Field> fields;  // its settings
-    std::function<std::unique_ptr<Metric>(const Json& settings, const std::string& where)> make;
-};
-
 // In alphabetical order of their ids.
 const std::vector<MetricEntry>& metric_table();
+std::vector<std::string> metric_ids();
 // Throws Error(config) that names the known ones.
 const MetricEntry& find_metric(const std::string& id, const std::string& where);
+// The metric's name for people; the id itself when the table does not know it, as in a database of a later version.
+std::string metric_name(const std::string& id);
+// Whether a larger score is the better one; so for a metric that the table does not know.
+bool higher_is_better(const std::string& id);
 // With the settings of its field list; those that are not given keep their defaults. BLEU's tokenize "auto" needs the target language.
 std::unique_ptr<Metric> make_metric(const std::string& id, const Json& settings = Json::object(), const std::string& target_language = "",
                                     const std::string& where = "metric");

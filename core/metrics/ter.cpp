@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "core/metrics/entry.h"
 #include "core/metrics/ngrams.h"
 #include "core/metrics/western.h"
 
@@ -308,5 +309,11 @@ const Fields<TerSettings>& TerSettings::fields() {
 }
 
 std::unique_ptr<Metric> make_ter(const TerSettings& settings) { return std::make_unique<Ter>(settings); }
+
+MetricEntry ter_entry() {
+    MetricEntry entry = metric_entry("ter", "TER", "Snover et al. 2006, AMTA", make_ter);
+    entry.higher_is_better = false;
+    return entry;
+}
 
 }  // namespace permille

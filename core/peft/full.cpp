@@ -26,6 +26,7 @@ public:
                       .size_knob = "",
                       .mergeable = true,
                       .identity_at_start = true,
+                      .trains_whole_base = true,
                       .default_learning_rate = 5e-4,
                       .equation = "W <- trained copy of W, for every parameter W of the base",
                       .advice = "The line that the others are measured by. It needs the most memory and stores a whole model for every "

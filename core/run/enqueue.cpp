@@ -3,6 +3,7 @@
 #include "core/run/study_runner.h"
 #include "core/store/store.h"
 #include "core/study/budgets.h"
+#include "core/study/check_corpora.h"
 
 namespace permille {
 
@@ -27,11 +28,12 @@ std::int64_t enqueue_study(const Study& study, const std::string& yaml, const st
         const auto corpus = store.corpus(name);
         return corpus ? std::pair(corpus->source_language, corpus->target_language) : std::pair<std::string, std::string>();
     });
+    check_corpora(study, store.corpora());
     store.find_or_add_study(study.name, yaml);
     const auto ids = store.add_runs(specs);
     for (std::size_t i = 0; i < ids.size(); ++i) {
         const RunSpec& spec = specs[i];
-        if (spec.method == "none" || store.run(ids[i]).state != RunState::queued) continue;
+        if (spec.untouched() || store.run(ids[i]).state != RunState::queued) continue;
         const BudgetAnswer answer = solve_size(spec.base, spec.method, spec.method_settings, spec.budget());
         if (!answer.solved) store.set_state(ids[i], RunState::skipped, answer.reason);
     }

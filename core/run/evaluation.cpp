@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "core/base/stopped.h"
+#include "core/metrics/evaluation.h"
 #include "core/metrics/metrics.h"
 #include "core/run/translate.h"
 
@@ -14,8 +15,7 @@ constexpr Resampling kResampling{1000, 12345};
 
 Score scored(const std::string& id, const RunSpec& spec, const std::vector<std::string>& texts,
              const std::vector<std::vector<std::string>>& references) {
-    const Json settings = id == "bleu" ? Json{{"tokenize", spec.evaluation.tokenize}} : Json::object();
-    const auto metric = make_metric(id, settings, spec.target_language, "evaluation");
+    const auto metric = evaluation_metric(id, spec.evaluation, spec.target_language);
     const MetricReport report = evaluate(*metric, texts, references, kResampling);
     Score score{id, report.signature, report.score.value};
     if (report.confidence) {

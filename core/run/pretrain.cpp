@@ -15,6 +15,7 @@
 #include "core/bases/find.h"
 #include "core/data/batches.h"
 #include "core/data/corpus.h"
+#include "core/data/held_out.h"
 #include "core/models/base_model.h"
 #include "core/nn/threads.h"
 #include "core/text/m2m100_tokenizer.h"
@@ -214,10 +215,13 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
     };
     std::vector<Text> texts;
     std::map<std::string, std::vector<std::string>> by_language;
+    HeldOut held_out;
+    for (const Direction& direction : recipe.directions) held_out.add(Corpus::load(corpus_folder(data_home(), direction.corpus), false));
     for (const Direction& direction : recipe.directions) {
         const Corpus corpus = Corpus::load(corpus_folder(data_home(), direction.corpus), false);
         Text text{corpus.rows(Split::train, direction.source, direction.target),
                   corpus.rows(Split::valid, direction.source, direction.target, 200)};
+        held_out.drop_from(text.train);
         for (const Row& row : text.train) {
             by_language[direction.source].push_back(row.source);
             by_language[direction.target].push_back(row.target);

@@ -44,7 +44,7 @@ public:
         record_base(model);
         RunOutcome outcome;
         std::optional<Attached> attached;
-        if (spec_.method == "none") {
+        if (spec_.untouched()) {
             ledger_.describe(facts_of(model, corpus->info().fingerprint(), folder_.folder().string()));
         } else {
             attached = trained(model, *corpus, outcome);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "core/metrics/evaluation.h"
 #include "core/peft/catalog.h"
 #include "core/study/budgets.h"
 #include "core/study/study_check.h"
@@ -11,10 +12,6 @@
 namespace permille {
 
 namespace {
-
-// The untouched base is not a method, and full fine-tuning is the yardstick that is run last.
-constexpr const char* kUntouched = "none";
-constexpr const char* kFullTuning = "full";
 
 std::string numbered(const char* list, std::size_t index) { return std::string(list) + "/" + std::to_string(index); }
 
@@ -40,16 +37,17 @@ void check_budgets(const std::vector<Budget>& budgets, const std::string& path, 
 }
 
 template <class Settings>
-void check_settings(const Settings& settings, const char* section, const Locate& locate) {
+void check_settings(const Settings& settings, const char* section, const Locate& locate,
+                    const std::vector<Field>& fields = Settings::fields().list()) {
     const Json values = Settings::fields().to_json(settings);
-    for (const auto& field : Settings::fields().list())
+    for (const auto& field : fields)
         at_place(locate(std::string(section) + "/" + field.name),
                  [&](const std::string& where) { return checked(field, values[field.name], where); });
 }
 
 void check_method(StudyMethod& method, const std::string& path, const Locate& locate) {
-    if (method.id == kUntouched)
-        throw Error(ErrorKind::config, locate(path), "'none' is not a method",
+    if (method.id == RunSpec::kUntouched)
+        throw Error(ErrorKind::config, locate(path), "'" + method.id + "' is not a method",
                     "write 'include_untouched: true' to evaluate the untouched base");
     const MethodInfo& info = find_method(method.id, locate(path));
     for (auto& [name, value] : method.settings.items()) {
@@ -160,7 +158,7 @@ void check_study(Study& study, const Locate& locate) {
         throw Error(ErrorKind::config, locate("jobs"), std::to_string(study.jobs) + " runs at a time", "write 1 to 1024");
     check_settings(study.training, "training", locate);
     check_settings(study.decoding, "decoding", locate);
-    check_settings(study.evaluation, "evaluation", locate);
+    check_settings(study.evaluation, "evaluation", locate, evaluation_fields());
     check_settings(study.device, "device", locate);
 }
 
@@ -173,7 +171,8 @@ std::vector<RunSpec> expand(const Study& given, const CorpusLanguages& languages
     const BudgetShare share = given_share ? given_share : BudgetShare(budget_percent);
     Study study = given;
     check_study(study, [](const std::string& path) { return path; });
-    std::stable_partition(study.methods.begin(), study.methods.end(), [](const StudyMethod& method) { return method.id != kFullTuning; });
+    std::stable_partition(study.methods.begin(), study.methods.end(),
+                          [](const StudyMethod& method) { return !find_method(method.id, "methods").trains_whole_base; });
     Expansion runs;
     for (const auto& base : study.bases) {
         for (std::size_t i = 0; i < study.pairs.size(); ++i) {
@@ -188,7 +187,7 @@ std::vector<RunSpec> expand(const Study& given, const CorpusLanguages& languages
             spec.decoding = study.decoding;
             spec.evaluation = study.evaluation;
             if (study.include_untouched) {
-                spec.method = kUntouched;
+                spec.method = RunSpec::kUntouched;
                 runs.add(spec);
             }
             for (const auto& method : study.methods) {

@@ -12,6 +12,7 @@
 #include "tests/ui/filled_store.h"
 #include "tests/ui/ui_tests.h"
 #include "ui/pages/bases/bases_page.h"
+#include "ui/pages/pages.h"
 #include "ui/pages/study/study_page.h"
 #include "ui/shell/main_window.h"
 
@@ -213,24 +214,24 @@ private Q_SLOTS:
         ui::MainWindow window(std::move(parts));
         window.openDatabase(in(folder, "a.db"));
         window.show();
-        window.showPage(ui::page_named("bases", "--page"));
+        window.showPage(ui::find_page("bases", "--page").id);
         QTRY_VERIFY(window.settled());
-        window.basesPage()->addFolder(q(model));
-        QTRY_VERIFY(window.basesPage()->bases().rowOf(model) >= 0);
+        window.page<ui::BasesPage>()->addFolder(q(model));
+        QTRY_VERIFY(window.page<ui::BasesPage>()->bases().rowOf(model) >= 0);
         QTRY_VERIFY(window.settled());
-        QCOMPARE(cell(*window.basesPage(), model, BasesModel::parameters), u"71,808"_s);
-        QCOMPARE(cell(*window.basesPage(), model, BasesModel::languages), u"3"_s);
-        QCOMPARE(cell(*window.basesPage(), model, BasesModel::state), u"ready"_s);
+        QCOMPARE(cell(*window.page<ui::BasesPage>(), model, BasesModel::parameters), u"71,808"_s);
+        QCOMPARE(cell(*window.page<ui::BasesPage>(), model, BasesModel::languages), u"3"_s);
+        QCOMPARE(cell(*window.page<ui::BasesPage>(), model, BasesModel::state), u"ready"_s);
         QVERIFY(Store(in(folder, "a.db")).base(model));
-        button(*window.basesPage(), u"Use in study"_s)->click();
+        button(*window.page<ui::BasesPage>(), u"Use in study"_s)->click();
         QVERIFY(qobject_cast<ui::StudyPage*>(window.visiblePage()));
-        const auto bases = window.studyPage()->form()->study().bases;
+        const auto bases = window.page<ui::StudyPage>()->form()->study().bases;
         QVERIFY(std::find(bases.begin(), bases.end(), model) != bases.end());
 
-        window.showPage(ui::PageId::bases);
-        window.basesPage()->select(model);
-        window.basesPage()->removeSelected();
-        QTRY_COMPARE(window.basesPage()->bases().rowOf(model), -1);
+        window.showPage("bases");
+        window.page<ui::BasesPage>()->select(model);
+        window.page<ui::BasesPage>()->removeSelected();
+        QTRY_COMPARE(window.page<ui::BasesPage>()->bases().rowOf(model), -1);
         QVERIFY(!Store(in(folder, "a.db")).base(model));
         QVERIFY(std::filesystem::exists(model + "/config.json"));
     }

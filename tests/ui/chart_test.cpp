@@ -8,16 +8,17 @@
 
 #include "tests/ui/filled_store.h"
 #include "tests/ui/ui_tests.h"
+#include "ui/bridge/text.h"
 #include "ui/widgets/budget_plot.h"
-#include "ui/widgets/chart_data.h"
 #include "ui/widgets/chart_drawing.h"
+#include "ui/widgets/chart_words.h"
 #include "ui/widgets/custom_plot.h"
 #include "ui/widgets/render_chart.h"
 
 namespace permille::test {
 
 using namespace Qt::StringLiterals;
-using ui::ChartReference;
+using ui::plain;
 
 namespace {
 
@@ -40,12 +41,6 @@ RunRow run(std::int64_t id, const char* method, double percent, double score, st
     return row;
 }
 
-const ui::ChartSeries* series(const ui::ChartPanel& panel, const QString& start) {
-    for (const auto& entry : panel.series)
-        if (entry.name.startsWith(start)) return &entry;
-    return nullptr;
-}
-
 QByteArray content(const std::filesystem::path& file) {
     QFile opened(QString::fromStdString(file.string()));
     return opened.open(QIODevice::ReadOnly) ? opened.readAll() : QByteArray();
@@ -66,54 +61,43 @@ QString words(const QByteArray& svg, bool& parses) {
 class ChartTest : public QObject {
     Q_OBJECT
 private Q_SLOTS:
-    void oneSeriesPerMethodAndReferenceLines() {
-        const auto chart = ui::chart_data(
-            {run(1, "none", 0, 5), run(2, "full", 100, 25), run(3, "lora", 2, 18), run(4, "lora", 0.5, 12), run(5, "bitfit", 0.1, 9)});
-        QCOMPARE(chart.panels.size(), std::size_t{1});
-        const auto& panel = chart.panels.front();
+    void hoveringTellsTheSpreadAndTheRuns() {
+        const auto told = [](const std::vector<RunRow>& runs) {
+            const Chart chart = ui::chart_of(runs);
+            return ui::told_about(chart.panels.at(0).series.at(0).points.at(0), chart);
+        };
+        const QString seeds = told({run(1, "lora", 2, 18, 1), run(2, "lora", 2, 20, 2), run(3, "lora", 2, 22, 3)});
+        QVERIFY2(seeds.contains(u"BLEU 20.0 ± 2.0 (3 seeds)"_s) && seeds.contains(u"runs #1, #2, #3"_s), qPrintable(seeds));
+        const QString one = told({run(1, "lora", 2, 18)});
+        QVERIFY2(one.contains(u"BLEU 18.0 (17.0 to 20.0)"_s) && one.contains(u"run #1"_s), qPrintable(one));
+    }
+
+    void aMethodThatAddsAsMuchAsTheBaseIsAPoint() {
+        // 100.2 % of the base, and yet not the base: trained copies of its feed-forward blocks.
+        const auto chart = ui::chart_of({run(1, "full", 100, 25), run(2, "experts", 100.2, 22), run(3, "lora", 2, 18)});
+        const auto& panel = chart.panels.at(0);
+        QCOMPARE(panel.references.size(), std::size_t{1});
+        QCOMPARE(panel.references[0].name, plain(ui::shown_method("full")));
         QCOMPARE(panel.series.size(), std::size_t{2});
-        const auto* lora = series(panel, ui::shown_method("lora"));
-        QVERIFY(lora);
-        QCOMPARE(lora->points.size(), std::size_t{2});
-        QCOMPARE(lora->points[0].x, 0.5);  // by x, not by run
-        QCOMPARE(lora->points[0].y, 12.0);
-        QCOMPARE(lora->points[0].runs, std::vector<std::int64_t>{4});
-        QCOMPARE(panel.references.size(), std::size_t{2});
-        QCOMPARE(panel.references[0].kind, ChartReference::Kind::full);
-        QCOMPARE(panel.references[0].point.y, 25.0);
-        QCOMPARE(panel.references[1].kind, ChartReference::Kind::untouched);
-        QCOMPARE(panel.references[1].point.y, 5.0);
-        QCOMPARE(chart.y_title, u"BLEU"_s);
     }
 
-    void oneSeedHasItsBootstrapInterval() {
-        const auto chart = ui::chart_data({run(1, "lora", 2, 18)});
-        const auto& point = chart.panels.front().series.front().points.front();
-        QCOMPARE(point.low.value(), 17.0);
-        QCOMPARE(point.high.value(), 20.0);
-        QVERIFY(chart.note.contains(u"bootstrap"_s) && chart.note.contains(u"N = 1"_s));
-    }
-
-    void severalSeedsAreOnePointWithTheirSpread() {
-        const auto chart = ui::chart_data({run(1, "lora", 2, 18, 1), run(2, "lora", 2, 20, 2), run(3, "lora", 2, 22, 3)});
-        const auto& points = chart.panels.front().series.front().points;
-        QCOMPARE(points.size(), std::size_t{1});
-        QCOMPARE(points[0].y, 20.0);
-        QCOMPARE(points[0].low.value(), 18.0);  // the sample standard deviation of 18, 20, 22 is 2
-        QCOMPARE(points[0].high.value(), 22.0);
-        QCOMPARE(points[0].runs, (std::vector<std::int64_t>{1, 2, 3}));
-        QVERIFY(chart.note.contains(u"N = 3"_s));
-        QVERIFY(points[0].text.contains(u"3 seeds"_s));
-    }
-
-    void theSameExperimentOfTwoStudiesCountsOnce() {
-        auto first = run(1, "lora", 2, 18), second = run(2, "lora", 2, 18.5);
-        first.spec.study = "a";
-        second.spec.study = "b";
-        const auto chart = ui::chart_data({first, second});
-        const auto& points = chart.panels.front().series.front().points;
-        QCOMPARE(points.size(), std::size_t{1});
-        QCOMPARE(points[0].runs, std::vector<std::int64_t>{2});
+    void upIsTheBetterScore() {
+        auto ter = run(1, "lora", 2, 60), worse = run(2, "lora", 0.5, 80), untouched = run(3, "none", 0, 90);
+        for (RunRow* row : {&ter, &worse, &untouched}) row->score->metric = "ter";
+        for (const bool rising : {true, false}) {
+            const auto chart =
+                rising ? ui::chart_of({run(1, "lora", 2, 18), run(2, "lora", 0.5, 8)}) : ui::chart_of({ter, worse, untouched});
+            QCOMPARE(ui::score_title(chart).contains(u"lower is better"_s), !rising);
+            QCustomPlot plot;
+            plot.resize(600, 400);
+            ui::ChartDrawing drawing(plot);
+            drawing.draw(chart, ui::ChartStyle::light(), 600);
+            plot.replot();
+            const auto* axis = plot.axisRect()->axis(QCPAxis::atLeft);
+            const double good = rising ? 18 : 60, bad = rising ? 8 : 80;
+            QVERIFY(axis->coordToPixel(good) < axis->coordToPixel(bad));  // pixels count from the top
+            for (const double value : {good, bad}) QVERIFY(axis->range().contains(value));
+        }
     }
 
     void noTwoSeriesLookTheSame() {
@@ -124,20 +108,8 @@ private Q_SLOTS:
         }
     }
 
-    void pairsGetPanelsAndMethodsKeepTheirLook() {
-        const auto chart = ui::chart_data({run(1, "bitfit", 0.1, 9, 1, "it"), run(2, "lora", 2, 18, 1, "it"), run(3, "lora", 2, 8, 1, "tr"),
-                                           run(4, "none", 0, 3, 1, "tr")});
-        QCOMPARE(chart.panels.size(), std::size_t{2});
-        QCOMPARE(chart.panels[0].title, u"it → en"_s);
-        QCOMPARE(chart.panels[1].title, u"tr → en"_s);
-        const auto lora = ui::shown_method("lora");
-        QCOMPARE(series(chart.panels[0], lora)->style, series(chart.panels[1], lora)->style);
-        QVERIFY(chart.panels[0].references.empty());
-        QCOMPARE(chart.panels[1].references.size(), std::size_t{1});
-    }
-
     void titlesOfPanelsStayInTheChartHoweverTall() {
-        const auto chart = ui::chart_data({run(1, "bitfit", 0.1, 9, 1, "it"), run(2, "lora", 2, 8, 1, "tr")});
+        const auto chart = ui::chart_of({run(1, "bitfit", 0.1, 9, 1, "it"), run(2, "lora", 2, 8, 1, "tr")});
         for (const int height : {300, 3000}) {
             QCustomPlot plot;
             plot.resize(800, height);
@@ -147,52 +119,13 @@ private Q_SLOTS:
             int titles = 0;
             for (int i = 0; i < plot.itemCount(); ++i) {
                 const auto* text = qobject_cast<QCPItemText*>(plot.item(i));
-                if (!text || (text->text() != chart.panels[0].title && text->text() != chart.panels[1].title)) continue;
+                if (!text || (plain(text->text()) != chart.panels[0].title && plain(text->text()) != chart.panels[1].title)) continue;
                 ++titles;
                 QVERIFY2(text->topLeft->pixelPosition().y() >= 0, qPrintable(text->text()));
                 const auto* rect = text->position->axisRect();
                 QVERIFY(text->bottomLeft->pixelPosition().y() <= rect->top() + 1);
             }
             QCOMPARE(titles, 2);
-        }
-    }
-
-    void dataSizesAreNeverMixedInOnePanel() {
-        auto small = run(1, "lora", 2, 10), large = run(2, "lora", 2, 18), untouched = run(3, "none", 0, 4);
-        small.spec.train_sentences = small.facts.train_sentences = 500;
-        const auto chart = ui::chart_data({small, large, untouched});
-        QCOMPARE(chart.panels.size(), std::size_t{2});
-        for (const auto& panel : chart.panels) {
-            QCOMPARE(panel.series.front().points.size(), std::size_t{1});
-            QCOMPARE(panel.references.size(), std::size_t{1});  // the untouched base belongs to both
-        }
-    }
-
-    void dataSizesCanBeTheAxis() {
-        auto small = run(1, "lora", 2, 10), large = run(2, "lora", 2, 18), full = run(3, "full", 100, 20);
-        small.spec.train_sentences = small.facts.train_sentences = 500;
-        ui::ChartRequest request;
-        request.x = ui::ChartX::train_sentences;
-        const auto chart = ui::chart_data({small, large, full}, request);
-        QCOMPARE(chart.panels.size(), std::size_t{1});
-        QCOMPARE(chart.panels[0].series.size(), std::size_t{2});  // full fine-tuning is a series here
-        QCOMPARE(series(chart.panels[0], ui::shown_method("lora"))->points.size(), std::size_t{2});
-    }
-
-    void unfinishedAndUnscoredRunsAreLeftOut() {
-        auto failed = run(1, "lora", 2, 18), nan = run(2, "lora", 0.5, std::nan(""));
-        failed.state = RunState::failed;
-        QVERIFY(ui::chart_data({failed, nan}).panels.empty());
-        QVERIFY(ui::chart_data({}).panels.empty());
-    }
-
-    void wrongNamesTellTheKnownOnes() {
-        try {
-            ui::chart_x("size", "--x");
-            QFAIL("no error");
-        } catch (const Error& error) {
-            QCOMPARE(error.kind(), ErrorKind::usage);
-            QVERIFY(error.fix().find("trainable_percent") != std::string::npos);
         }
     }
 
@@ -254,7 +187,7 @@ private Q_SLOTS:
     void plotDrawsAndKeepsItsData() {
         ui::BudgetPlot plot;
         plot.resize(600, 400);
-        plot.setData(ui::chart_data({run(1, "lora", 2, 18), run(2, "lora", 0.5, 15)}));
+        plot.setData(ui::chart_of({run(1, "lora", 2, 18), run(2, "lora", 0.5, 15)}));
         plot.show();
         QVERIFY(QTest::qWaitForWindowExposed(&plot));
         QSignalSpy clicked(&plot, &ui::BudgetPlot::runActivated);

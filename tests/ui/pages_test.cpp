@@ -19,6 +19,7 @@
 #include "ui/pages/runs/runs_page.h"
 #include "ui/pages/study/method_list.h"
 #include "ui/pages/study/study_page.h"
+#include "ui/pages/study/study_plan.h"
 #include "ui/pages/welcome/welcome_page.h"
 #include "ui/widgets/budget_plot.h"
 #include "ui/widgets/curve_plot.h"
@@ -87,7 +88,7 @@ private Q_SLOTS:
                          {"lora", {{"rank", 3}}}};
         study.training.label_smoothing = 0.2;
         study.decoding.beam_size = 2;
-        study.evaluation.metric = "chrf";
+        study.evaluation.metric = "ter";
         study.device.threads = 1;
         study.jobs = 2;
         study.include_untouched = false;
@@ -97,6 +98,18 @@ private Q_SLOTS:
         // Choices stay when the database changes underneath.
         page.setSnapshot(snapshot_of(in(folder, "a.db")));
         QCOMPARE(QString::fromStdString(study_to_yaml(page.form()->study())), QString::fromStdString(study_to_yaml(study)));
+    }
+
+    void aCorpusWithoutTestSentencesIsAProblemBeforeTheStart() {
+        ui::StoreSnapshot store;
+        const Study study = sample_study();
+        for (const auto& pair : study.pairs) store.corpora.push_back({pair.corpus, "it", "en", "/nowhere", "f", 30000, 20, 20});
+        QVERIFY(ui::plan_study(study, store, study.bases).problems.isEmpty());
+        store.corpora.back().test_sentences = 0;
+        const auto plan = ui::plan_study(study, store, study.bases);
+        QCOMPARE(plan.problems.size(), 1);
+        QVERIFY2(plan.problems[0].contains(u"tr-en has no test sentences"_s), qPrintable(plan.problems[0]));
+        QVERIFY(plan.runs.empty());
     }
 
     void everyMethodOfTheTableIsOffered() {

@@ -16,6 +16,7 @@
 #include "tests/ui/filled_store.h"
 #include "tests/ui/ui_tests.h"
 #include "ui/pages/chart/chart_page.h"
+#include "ui/pages/pages.h"
 #include "ui/pages/runs/runs_page.h"
 #include "ui/pages/study/study_page.h"
 #include "ui/pages/welcome/welcome_page.h"
@@ -28,7 +29,6 @@ namespace permille::test {
 
 using namespace Qt::StringLiterals;
 using ui::MainWindow;
-using ui::PageId;
 
 namespace {
 
@@ -98,7 +98,7 @@ private Q_SLOTS:
         window.openDatabase(in(folder, "new.db"));
         window.show();
         QTRY_VERIFY(qobject_cast<ui::WelcomePage*>(window.visiblePage()));
-        window.showPage(PageId::study);
+        window.showPage("study");
         QVERIFY(qobject_cast<ui::StudyPage*>(window.visiblePage()));
         window.watcher().refresh();
         QTest::qWait(60);
@@ -111,15 +111,23 @@ private Q_SLOTS:
         MainWindow window(parts());
         window.openDatabase(in(folder, "a.db"));
         window.show();
-        for (const auto& [page, title] :
-             {std::pair(PageId::study, u"Study"_s), std::pair(PageId::runs, u"Runs"_s), std::pair(PageId::chart, u"Chart"_s),
-              std::pair(PageId::results, u"Results"_s), std::pair(PageId::bases, u"Bases"_s)}) {
-            auto* chosen = action(window, title);
+        QStringList shortcuts;
+        for (const auto& page : ui::page_table()) {
+            auto* chosen = action(window, QString(page.name).remove(u'&'));
             QVERIFY(chosen && !chosen->shortcut().isEmpty());
             chosen->trigger();
             QVERIFY(chosen->isChecked());
+            QVERIFY(!chosen->icon().isNull());
+            QVERIFY(!shortcuts.contains(chosen->shortcut().toString()));
+            shortcuts << chosen->shortcut().toString();
             QTRY_VERIFY(window.settled());
+            auto* shown = window.visiblePage();
+            window.showPage(ui::page_table().front().id);
+            window.showPage(ui::find_page(page.id, "--page").id);
+            QCOMPARE(window.visiblePage(), shown);
         }
+        QVERIFY(shortcuts.size() >= 5);
+        QVERIFY_EXCEPTION_THROWN(ui::find_page("charts", "--page"), Error);
     }
 
     void everyMenuEntryHasSomethingToDo() {
@@ -139,16 +147,16 @@ private Q_SLOTS:
         window.show();
         QTRY_VERIFY(window.settled());
         QSignalSpy finished(&window.runner(), &ui::RunController::finished);
-        window.studyPage()->form()->setStudy(sample_study({"fresh", {1}}));
+        window.page<ui::StudyPage>()->form()->setStudy(sample_study({"fresh", {1}}));
         action(window, u"Start study"_s)->trigger();
         QVERIFY(window.runner().active());
-        QTRY_VERIFY(std::any_of(window.runsPage()->runs().runs().begin(), window.runsPage()->runs().runs().end(),
+        QTRY_VERIFY(std::any_of(window.page<ui::RunsPage>()->runs().runs().begin(), window.page<ui::RunsPage>()->runs().runs().end(),
                                 [](const RunRow& run) { return run.state == RunState::running && run.spec.study == "fresh"; }));
         QVERIFY(!action(window, u"Start study"_s)->isEnabled());
         action(window, u"Stop"_s)->trigger();
         QTRY_COMPARE(finished.count(), 1);
         QVERIFY(finished.first()[1].toBool());
-        QTRY_VERIFY(std::any_of(window.runsPage()->runs().runs().begin(), window.runsPage()->runs().runs().end(),
+        QTRY_VERIFY(std::any_of(window.page<ui::RunsPage>()->runs().runs().begin(), window.page<ui::RunsPage>()->runs().runs().end(),
                                 [](const RunRow& run) { return run.state == RunState::interrupted; }));
 
         auto* run_menu = window.menuBar()->actions()[1]->menu();
@@ -159,8 +167,8 @@ private Q_SLOTS:
         QVERIFY(resume);
         resume->trigger();
         QVERIFY(window.runner().active());
-        QTRY_VERIFY(window.runsPage()->runs().rowCount() > 0 &&
-                    std::any_of(window.runsPage()->runs().runs().begin(), window.runsPage()->runs().runs().end(),
+        QTRY_VERIFY(window.page<ui::RunsPage>()->runs().rowCount() > 0 &&
+                    std::any_of(window.page<ui::RunsPage>()->runs().runs().begin(), window.page<ui::RunsPage>()->runs().runs().end(),
                                 [](const RunRow& run) { return run.state == RunState::running; }));
         window.runner().stop();
         QTRY_VERIFY(!window.runner().active());
@@ -174,7 +182,7 @@ private Q_SLOTS:
             window.openDatabase(in(folder, "a.db"));
             window.show();
             QTRY_VERIFY(window.settled());
-            window.studyPage()->form()->setStudy(sample_study({agree ? "yes" : "no", {1}}));
+            window.page<ui::StudyPage>()->form()->setStudy(sample_study({agree ? "yes" : "no", {1}}));
             QSignalSpy started(&window.runner(), &ui::RunController::started);
             action(window, u"Start study"_s)->trigger();
             QTRY_COMPARE(started.count(), 1);
@@ -198,9 +206,9 @@ private Q_SLOTS:
         MainWindow window(parts());
         window.openDatabase(in(folder, "a.db"));
         window.show();
-        window.showPage(PageId::chart);
+        window.showPage("chart");
         QTRY_VERIFY(window.settled());
-        Q_EMIT window.chartPage()->runActivated(7);
+        Q_EMIT window.page<ui::ChartPage>()->runActivated(7);
         QVERIFY(qobject_cast<ui::RunsPage*>(window.visiblePage()));
         QTRY_VERIFY(window.settled());
     }
@@ -212,7 +220,7 @@ private Q_SLOTS:
         window.openDatabase(in(folder, "a.db"));
         window.openStoredStudy("budgets");
         QTRY_VERIFY(qobject_cast<ui::ChartPage*>(window.visiblePage()));
-        QCOMPARE(window.studyPage()->form()->study().name, std::string("budgets"));
+        QCOMPARE(window.page<ui::StudyPage>()->form()->study().name, std::string("budgets"));
         window.openStoredStudy("budgetz");
         QVERIFY2(window.message().contains(u"did you mean “budgets”"_s), qPrintable(window.message()));
     }
@@ -297,7 +305,7 @@ private Q_SLOTS:
         dialog.start();
         QTRY_COMPARE(imported.count(), 1);
         QCOMPARE(imported.first().first().toString(), u"de-en"_s);  // suggested from the languages
-        QCOMPARE(seen.text.format, TextFormat::tsv);
+        QCOMPARE(seen.text.format, std::string("tsv"));
         QCOMPARE(store.corpora().size(), std::size_t{1});
     }
 

@@ -7,7 +7,7 @@
 
 #include "core/peft/catalog.h"
 #include "ui/bridge/text.h"
-#include "ui/widgets/chart_data.h"
+#include "ui/widgets/chart_words.h"
 
 namespace permille::ui {
 

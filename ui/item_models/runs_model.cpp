@@ -10,7 +10,7 @@
 
 #include "core/study/study.h"
 #include "ui/bridge/text.h"
-#include "ui/widgets/chart_data.h"
+#include "ui/widgets/chart_words.h"
 
 namespace permille::ui {
 
@@ -84,7 +84,7 @@ QString shown_run(const RunRow& run) {
     QString line = shown_method(run.spec.method);
     if (run.spec.budget_percent) line += u' ' + shown_percent(*run.spec.budget_percent);
     line += u" · "_s + shown_pair(run.spec);
-    if (run.spec.method != "none") line += u" · seed %1"_s.arg(run.spec.seed);
+    if (!run.spec.untouched()) line += u" · seed %1"_s.arg(run.spec.seed);
     return line;
 }
 
@@ -138,11 +138,11 @@ QString RunsModel::shown(const RunRow& run, int column) const {
         case budget: return run.spec.budget_percent ? shown_percent(*run.spec.budget_percent) : QString();
         case trainable: return run.facts.trainable > 0 ? shown_percent(run.facts.percent_base) : QString();
         case sentences: {
-            if (run.spec.method == "none") return {};
+            if (run.spec.untouched()) return {};
             const auto used = run.facts.train_sentences > 0 ? run.facts.train_sentences : run.spec.train_sentences;
             return used > 0 ? shown_count(used) : tr("all");
         }
-        case seed: return run.spec.method == "none" ? QString() : QString::number(run.spec.seed);
+        case seed: return run.spec.untouched() ? QString() : QString::number(run.spec.seed);
         case progress: {
             if (run.state == RunState::running) {
                 QString line = text(run.progress.doing);

@@ -54,10 +54,12 @@ ImportDialog::ImportDialog(std::filesystem::path database, ImportText import, QW
       message_(new QLabel),
       progress_(new QProgressBar) {
     setWindowTitle(tr("Import texts"));
-    files_->setPlaceholderText(tr("TSV, JSONL, TMX, PO or MO file, or two Moses files; several with “;” between"));
+    files_->setPlaceholderText(tr("a file in one of the formats below; several with “;” between"));
     format_->addItem(tr("by the file names"), QString());
-    for (const auto format : {TextFormat::moses, TextFormat::tsv, TextFormat::jsonl, TextFormat::tmx, TextFormat::catalogs})
-        format_->addItem(QString::fromLatin1(to_string(format)), QString::fromLatin1(to_string(format)));
+    for (const TextFormat& format : text_formats()) {
+        format_->addItem(text(format.id), text(format.id));
+        format_->setItemData(format_->count() - 1, text(format.help), Qt::ToolTipRole);
+    }
     source_->setPlaceholderText(u"de"_s);
     target_->setPlaceholderText(u"en"_s);
     name_->setPlaceholderText(u"de-en"_s);
@@ -65,7 +67,7 @@ ImportDialog::ImportDialog(std::filesystem::path database, ImportText import, QW
 
     auto* browse = new QPushButton(tr("Files…"));
     auto* folder = new QPushButton(tr("Folder…"));
-    folder->setToolTip(tr("A folder of PO or MO catalogs"));
+    folder->setToolTip(tr("A folder of texts, such as PO or MO catalogs"));
     auto* files_row = new QHBoxLayout;
     files_row->addWidget(files_, 1);
     files_row->addWidget(browse);
@@ -149,8 +151,8 @@ ImportRequest ImportDialog::request() const {
     ImportRequest request;
     request.name = plain(name_->text().trimmed());
     for (const QString& file : files) request.text.files.emplace_back(plain(file));
-    const QString format = format_->currentData().toString();
-    request.text.format = format.isEmpty() ? guess_format(request.text.files) : text_format(plain(format), "format");
+    const std::string format = plain(format_->currentData().toString());
+    request.text.format = format.empty() ? guess_format(request.text.files).id : format;
     request.text.source_language = plain(source_->text().trimmed());
     request.text.target_language = plain(target_->text().trimmed());
     request.licence = plain(licence_->text().trimmed());
@@ -193,7 +195,7 @@ void ImportDialog::chooseFiles() {
 }
 
 void ImportDialog::chooseFolder() {
-    auto* dialog = new QFileDialog(this, tr("Choose a folder of catalogs"));
+    auto* dialog = new QFileDialog(this, tr("Choose a folder of texts"));
     dialog->setAttribute(Qt::WA_DeleteOnClose);
     dialog->setFileMode(QFileDialog::Directory);
     dialog->setOption(QFileDialog::ShowDirsOnly);

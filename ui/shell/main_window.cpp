@@ -17,9 +17,8 @@
 
 #include "ui/bridge/text.h"
 #include "ui/item_models/runs_model.h"
-#include "ui/pages/bases/bases_page.h"
 #include "ui/pages/chart/chart_page.h"
-#include "ui/pages/results/results_page.h"
+#include "ui/pages/pages.h"
 #include "ui/pages/runs/runs_page.h"
 #include "ui/pages/study/study_page.h"
 #include "ui/pages/welcome/welcome_page.h"
@@ -28,14 +27,6 @@
 namespace permille::ui {
 
 using namespace Qt::StringLiterals;
-
-PageId page_named(const std::string& name, const std::string& where) {
-    const std::pair<const char*, PageId> names[] = {
-        {"study", PageId::study}, {"runs", PageId::runs}, {"chart", PageId::chart}, {"results", PageId::results}, {"bases", PageId::bases}};
-    for (const auto& [known, page] : names)
-        if (name == known) return page;
-    throw Error(ErrorKind::usage, where, "there is no page '" + name + "'", "known are study, runs, chart, results and bases");
-}
 
 MainWindow::MainWindow(Parts parts, QWidget* parent) : QMainWindow(parent), parts_(std::move(parts)), runner_(parts_.engine) {
     setObjectName(u"workbench"_s);
@@ -47,7 +38,6 @@ MainWindow::MainWindow(Parts parts, QWidget* parent) : QMainWindow(parent), part
     makeStatusBar();
     connectRunner();
     connect(&watcher_, &StoreWatcher::snapshotChanged, this, [this](const SnapshotPtr& snapshot) { receive(snapshot); });
-    connect(&watcher_, &StoreWatcher::detailsChanged, this, [this](const DetailsPtr& details) { runs_page_->setDetails(details); });
     connect(&watcher_, &StoreWatcher::failed, this, [this](const Problem& problem) { showProblem(problem); });
     connect(&watcher_, &StoreWatcher::opened, this, [this](const QString& file) {
         database_ = plain(file);
@@ -62,7 +52,7 @@ MainWindow::MainWindow(Parts parts, QWidget* parent) : QMainWindow(parent), part
     }
     for (QAction* action : themes_->actions()) action->setChecked(action->data().toString() == theme_name(theme_));
     setIcons();
-    showPage(PageId::study);
+    showPage(page_table().front().id);
     updateActions();
     updateTitle();
     showStatus();
@@ -85,52 +75,19 @@ void MainWindow::makePages() {
     row->addLayout(column, 1);
     setCentralWidget(centre);
 
-    study_page_ = new StudyPage(parts_.bundled_bases);
-    runs_page_ = new RunsPage;
-    chart_page_ = new ChartPage;
-    results_page_ = new ResultsPage;
-    bases_page_ = new BasesPage;
+    for (const PageEntry& entry : page_table()) pages_.push_back({entry.id, entry.make(*this), nullptr, nullptr, entry.icon});
+    study_page_ = page<StudyPage>();
     welcome_page_ = new WelcomePage(parts_.example);
-    for (Page* page : std::initializer_list<Page*>{welcome_page_, study_page_, runs_page_, chart_page_, results_page_, bases_page_}) {
-        stack_->addWidget(page);
-        connect(page, &Page::failed, this, [this](const Problem& problem) { showProblem(problem); });
-        connect(page, &Page::noted, this, [this](const QString& note) { statusBar()->showMessage(note, 6000); });
-        connect(page, &Page::runActivated, this, [this](qint64 run) {
-            runs_page_->showRun(run);
-            showPage(PageId::runs);
-        });
+    for (Page* shown : allPages()) {
+        stack_->addWidget(shown);
+        connect(shown, &Page::failed, this, [this](const Problem& problem) { showProblem(problem); });
+        connect(shown, &Page::noted, this, [this](const QString& words) { note(words, 6000); });
+        connect(shown, &Page::runActivated, this, [this](qint64 run) { showRun(run); });
     }
-    connect(study_page_, &StudyPage::startRequested, this, [this](const Study& study) { startStudy(study); });
-    connect(study_page_, &StudyPage::stopRequested, this, [this] { runner_.stop(); });
-    connect(study_page_, &StudyPage::copyRequested, this, [this] { copyCommand(); });
-    connect(study_page_, &StudyPage::fileChanged, this, [this] { updateTitle(); });
-    connect(runs_page_, &RunsPage::runSelected, this,
-            [this](qint64 run) { watcher_.watchRun(run < 0 ? std::nullopt : std::optional<std::int64_t>(run)); });
-    connect(runs_page_, &RunsPage::stopRequested, this, [this](const QList<qint64>& runs) {
-        watcher_.post([runs](Store& store) {
-            for (const qint64 id : runs) {
-                if (store.run(id).state == RunState::running) store.request_stop(id);
-                else store.set_state(id, RunState::cancelled, "cancelled by hand");
-            }
-        });
-    });
-    connect(runs_page_, &RunsPage::requeueRequested, this, [this](const QList<qint64>& runs) {
-        watcher_.post([runs](Store& store) {
-            for (const qint64 id : runs) store.requeue(id);
-        });
-        if (!runner_.active()) statusBar()->showMessage(tr("Queued again; Run > Resume works through the queue."), 8000);
-    });
-    connect(bases_page_, &BasesPage::useRequested, this, [this](const QString& base) {
-        study_page_->form()->addBase(plain(base));
-        showPage(PageId::study);
-    });
-    connect(bases_page_, &BasesPage::questionAsked, this,
-            [this](const QString& question, const QString& yes, const std::function<void()>& then) { ask(question, yes, then); });
-    connect(bases_page_, &BasesPage::changeWanted, this, [this](const std::function<void(Store&)>& change) { watcher_.post(change); });
     connect(welcome_page_, &WelcomePage::exampleRequested, this, [this](const QString& file) { openStudy(plain(file)); });
     connect(welcome_page_, &WelcomePage::databaseRequested, this, [this] { chooseDatabase(); });
     connect(welcome_page_, &WelcomePage::importRequested, this, [this] { importTexts(); });
-    connect(welcome_page_, &WelcomePage::studyRequested, this, [this] { showPage(PageId::study); });
+    connect(welcome_page_, &WelcomePage::studyRequested, this, [this] { showPage<StudyPage>(); });
 }
 
 void MainWindow::connectRunner() {
@@ -153,7 +110,6 @@ void MainWindow::connectRunner() {
         if (stopped) statusBar()->showMessage(tr("Stopped. Everything is saved; Run > Resume continues."), 10000);
         else statusBar()->showMessage(tr("The study “%1” is done.").arg(study), 10000);
     });
-    connect(&runner_, &RunController::logLine, runs_page_, &RunsPage::addLogLine);
     connect(&runner_, &RunController::progress, this, [this] { showStatus(); });
 }
 
@@ -181,11 +137,11 @@ void MainWindow::openDatabase(const std::filesystem::path& file) {
 bool MainWindow::openStudy(const std::filesystem::path& file) {
     if (!study_page_->open(file)) return false;
     if (parts_.settings) parts_.settings->setValue(u"study"_s, text(file));
-    showPage(PageId::study);
+    showPage<StudyPage>();
     return true;
 }
 
-void MainWindow::openStoredStudy(const std::string& name, std::optional<PageId> page) {
+void MainWindow::openStoredStudy(const std::string& name, std::optional<std::string> page) {
     wanted_study_ = name;
     wanted_page_ = page;
     if (page) showPage(*page);
@@ -199,11 +155,11 @@ void MainWindow::showStoredStudy() {
         names.push_back(study.name);
         if (study.name != name) continue;
         study_page_->show(study);
-        chart_page_->showStudy(text(name));
+        page<ChartPage>()->showStudy(text(name));
         const bool scored = std::any_of(snapshot_->runs.begin(), snapshot_->runs.end(), [&](const RunRow& run) {
             return run.spec.study == name && run.state == RunState::finished && run.score;
         });
-        if (!wanted_page_ && scored) showPage(PageId::chart);
+        if (!wanted_page_ && scored) showPage<ChartPage>();
         return;
     }
     const std::string near = nearest(name, names);
@@ -212,7 +168,25 @@ void MainWindow::showStoredStudy() {
                               : tr("did you mean “%1”?").arg(text(near))});
 }
 
-void MainWindow::showPage(PageId id) {
+std::vector<Page*> MainWindow::allPages() const {
+    std::vector<Page*> all{welcome_page_};
+    for (const auto& entry : pages_) all.push_back(entry.page);
+    return all;
+}
+
+void MainWindow::note(const QString& words, int milliseconds) { statusBar()->showMessage(words, milliseconds); }
+
+void MainWindow::showRun(qint64 run) {
+    page<RunsPage>()->showRun(run);
+    showPage<RunsPage>();
+}
+
+void MainWindow::useBase(const std::string& base) {
+    study_page_->form()->addBase(base);
+    showPage<StudyPage>();
+}
+
+void MainWindow::showPage(const std::string& id) {
     page_ = id;
     welcome_done_ = welcome_done_ || snapshot_;
     for (const auto& entry : pages_) {
@@ -230,8 +204,7 @@ void MainWindow::showProblem(const Problem& problem) { banner_->showProblem(prob
 
 void MainWindow::receive(const SnapshotPtr& snapshot) {
     snapshot_ = snapshot;
-    for (Page* page : std::initializer_list<Page*>{welcome_page_, study_page_, runs_page_, chart_page_, results_page_, bases_page_})
-        page->setSnapshot(snapshot);
+    for (Page* shown : allPages()) shown->setSnapshot(snapshot);
     if (!wanted_study_.empty()) {
         welcome_done_ = true;
         showStoredStudy();
@@ -240,7 +213,7 @@ void MainWindow::receive(const SnapshotPtr& snapshot) {
     if (!welcome_done_) {
         welcome_done_ = true;
         const bool empty = snapshot->runs.empty() && snapshot->corpora.empty();
-        if (empty && page_ == PageId::study && study_page_->file().empty()) {
+        if (empty && page_ == page_table().front().id && study_page_->file().empty()) {
             for (const auto& entry : pages_) {
                 entry.action->setChecked(false);
             }
@@ -278,7 +251,6 @@ void MainWindow::updateActions() {
     start_->setEnabled(!runner_.active());
     stop_->setEnabled(runner_.active() && !runner_.stopping());
     resume_->setEnabled(!runner_.active());
-    study_page_->setRunning(runner_.active(), runner_.stopping());
 }
 
 void MainWindow::updateTitle() {
@@ -327,7 +299,7 @@ void MainWindow::resumeStudy(const QString& name) {
         if (!found->yaml.empty()) study = parse_study(found->yaml, "study " + found->name);
         study.name = found->name;
         runner_.start({study, found->yaml, database_, false});
-        showPage(PageId::runs);
+        showPage<RunsPage>();
     } catch (...) {
         showProblem(problem_of(std::current_exception()));
     }

@@ -8,8 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include "ui/bridge/run_controller.h"
-#include "ui/bridge/store_watcher.h"
+#include "ui/pages/page.h"
 #include "ui/shell/theme.h"
 #include "ui/widgets/banner.h"
 
@@ -22,19 +21,10 @@ class QToolButton;
 
 namespace permille::ui {
 
-class BasesPage;
-class ChartPage;
-class Page;
-class ResultsPage;
-class RunsPage;
 class StudyPage;
 class WelcomePage;
 
-enum class PageId { study, runs, chart, results, bases };
-// "study", "runs", "chart", "results" or "bases"; throws Error(usage) with the known ones.
-PageId page_named(const std::string& name, const std::string& where);
-
-class MainWindow : public QMainWindow {
+class MainWindow : public QMainWindow, public PageHost {
     Q_OBJECT
 public:
     struct Parts {
@@ -52,20 +42,36 @@ public:
     bool openStudy(const std::filesystem::path& file);
     // A study that the database holds: into the form, and this page, or without one the chart when there are results. Waits until the
     // database has been read.
-    void openStoredStudy(const std::string& name, std::optional<PageId> page = {});
-    void showPage(PageId page);
+    void openStoredStudy(const std::string& name, std::optional<std::string> page = {});
+    // By the id in the table of pages (ui/pages/pages.h).
+    void showPage(const std::string& id);
     void showProblem(const Problem& problem);
     // Everything on the visible page has been read and worked out.
     bool settled() const;
 
-    StudyPage* studyPage() const { return study_page_; }
-    RunsPage* runsPage() const { return runs_page_; }
-    ChartPage* chartPage() const { return chart_page_; }
-    ResultsPage* resultsPage() const { return results_page_; }
-    BasesPage* basesPage() const { return bases_page_; }
+    // The page of this class.
+    template <class Wanted>
+    Wanted* page() const {
+        for (const auto& entry : pages_)
+            if (auto* found = qobject_cast<Wanted*>(entry.page)) return found;
+        return nullptr;
+    }
+    template <class Wanted>
+    void showPage() {
+        for (const auto& entry : pages_)
+            if (qobject_cast<Wanted*>(entry.page)) return showPage(entry.id);
+    }
     Page* visiblePage() const;
-    RunController& runner() { return runner_; }
-    StoreWatcher& watcher() { return watcher_; }
+    RunController& runner() override { return runner_; }
+    StoreWatcher& watcher() override { return watcher_; }
+    const std::vector<std::string>& bundledBases() const override { return parts_.bundled_bases; }
+    void note(const QString& words, int milliseconds) override;
+    void ask(const QString& question, const QString& yes, const std::function<void()>& then) override;
+    void showRun(qint64 run) override;
+    void useBase(const std::string& base) override;
+    void startStudy(const Study& study) override;
+    void copyCommand() override;
+    void studyChanged() override { updateTitle(); }
     QString message() const { return banner_->message(); }
 
 protected:
@@ -74,6 +80,7 @@ protected:
 
 private:
     void makePages();
+    std::vector<Page*> allPages() const;
     void makeActions();
     void makeMenus();
     void makeNavigation();
@@ -87,14 +94,11 @@ private:
     void updateTitle();
     void setTheme(Theme theme);
 
-    void startStudy(const Study& study);
     void resumeStudy(const QString& name);
     void fillResumeMenu();
-    void copyCommand();
     void showStoredStudy();
     // Runs `then` at once, or after the user has agreed to lose changes.
     void unlessModified(const std::function<void()>& then);
-    void ask(const QString& question, const QString& yes, const std::function<void()>& then);
     void importTexts();
     void chooseDatabase();
     void chooseStudy();
@@ -108,28 +112,24 @@ private:
     RunController runner_;
     SnapshotPtr snapshot_;
     std::filesystem::path database_;
-    PageId page_ = PageId::study;
+    std::string page_;          // the one that was chosen, even while the welcome hides it
     std::string wanted_study_;  // stands in the database, which is still being read
-    std::optional<PageId> wanted_page_;
+    std::optional<std::string> wanted_page_;
     bool welcome_done_ = false, close_when_done_ = false, close_agreed_ = false;
     Theme theme_ = Theme::system;
 
     Banner* banner_ = nullptr;
     QStackedWidget* stack_ = nullptr;
     WelcomePage* welcome_page_ = nullptr;
-    StudyPage* study_page_ = nullptr;
-    RunsPage* runs_page_ = nullptr;
-    ChartPage* chart_page_ = nullptr;
-    ResultsPage* results_page_ = nullptr;
-    BasesPage* bases_page_ = nullptr;
-    struct PageEntry {
-        PageId id;
+    StudyPage* study_page_ = nullptr;  // one of pages_: its study is the window's document
+    struct ShownPage {
+        std::string id;
         Page* page;
         QAction* action;
         QToolButton* button;
         QString icon;
     };
-    std::vector<PageEntry> pages_;
+    std::vector<ShownPage> pages_;
     struct IconEntry {
         QAction* action;
         QString icon;

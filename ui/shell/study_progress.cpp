@@ -19,7 +19,7 @@ StudyProgress study_progress(const std::vector<RunRow>& runs, const std::string&
     for (const auto& run : runs) {
         if (run.spec.study != now.study || run.state == RunState::skipped || run.state == RunState::cancelled) continue;
         ++now.total;
-        const bool trains = run.spec.method != "none";
+        const bool trains = !run.spec.untouched();
         if (run.state == RunState::finished || run.state == RunState::failed) ++now.done;
         if (run.state == RunState::finished && trains && run.seconds > 0) ++timed, spent += run.seconds;
         if (is_open(run.state) && trains) ++waiting;

@@ -108,13 +108,13 @@ void MainWindow::saveStudyAs(const std::function<void()>& then) {
 }
 
 void MainWindow::exportChart() {
-    showPage(PageId::chart);
-    chart_page_->chooseExport();
+    showPage<ChartPage>();
+    page<ChartPage>()->chooseExport();
 }
 
 void MainWindow::exportTable() {
-    showPage(PageId::results);
-    results_page_->chooseExport();
+    showPage<ResultsPage>();
+    page<ResultsPage>()->chooseExport();
 }
 
 }  // namespace permille::ui

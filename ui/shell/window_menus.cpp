@@ -12,14 +12,10 @@
 #include <QToolButton>
 #include <QUrl>
 #include <filesystem>
-#include <tuple>
 
 #include "core/base/files.h"
 #include "ui/bridge/text.h"
-#include "ui/pages/bases/bases_page.h"
-#include "ui/pages/chart/chart_page.h"
-#include "ui/pages/results/results_page.h"
-#include "ui/pages/runs/runs_page.h"
+#include "ui/pages/pages.h"
 #include "ui/pages/study/study_page.h"
 #include "ui/shell/about_dialog.h"
 #include "ui/shell/main_window.h"
@@ -58,7 +54,7 @@ void MainWindow::makeActions() {
     export_table_ = make(tr("Export &table…"), QKeySequence(tr("Ctrl+Shift+E")), {}, [this] { exportTable(); });
     quit_ = make(tr("&Quit"), QKeySequence::Quit, {}, [this] { close(); });
     start_ = make(tr("&Start study"), QKeySequence(tr("Ctrl+R")), u"start"_s, [this] {
-        showPage(PageId::study);
+        showPage<StudyPage>();
         try {
             startStudy(study_page_->form()->study());
         } catch (...) {
@@ -94,20 +90,14 @@ void MainWindow::makeMenus() {
     connect(run, &QMenu::aboutToShow, this, [this] { fillResumeMenu(); });
 
     auto* view = menuBar()->addMenu(tr("&View"));
-    const std::tuple<PageId, Page*, QString, QString> entries[] = {{PageId::study, study_page_, tr("&Study"), u"study"_s},
-                                                                   {PageId::runs, runs_page_, tr("R&uns"), u"runs"_s},
-                                                                   {PageId::chart, chart_page_, tr("&Chart"), u"chart"_s},
-                                                                   {PageId::results, results_page_, tr("&Results"), u"results"_s},
-                                                                   {PageId::bases, bases_page_, tr("&Bases"), u"bases"_s}};
     auto* group = new QActionGroup(this);
-    int number = 1;
-    for (const auto& [id, page, name, icon] : entries) {
-        auto* action = view->addAction(name);
-        action->setShortcut(QKeySequence(u"Ctrl+%1"_s.arg(number++)));
+    for (std::size_t i = 0; i < pages_.size(); ++i) {
+        auto* action = view->addAction(page_table()[i].name);
+        action->setShortcut(QKeySequence(u"Ctrl+%1"_s.arg(i + 1)));
         action->setCheckable(true);
         group->addAction(action);
-        connect(action, &QAction::triggered, this, [this, page_id = id] { showPage(page_id); });
-        pages_.push_back({id, page, action, nullptr, icon});
+        connect(action, &QAction::triggered, this, [this, id = pages_[i].id] { showPage(id); });
+        pages_[i].action = action;
     }
     view->addSeparator();
     auto* theme = view->addMenu(tr("&Theme"));

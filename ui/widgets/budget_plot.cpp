@@ -44,8 +44,8 @@ BudgetPlot::BudgetPlot(QWidget* parent) : QWidget(parent), plot_(new QCustomPlot
 
 BudgetPlot::~BudgetPlot() = default;
 
-void BudgetPlot::setData(const ChartData& data) {
-    bool same = data.panels.size() == data_.panels.size() && data.x_title == data_.x_title && data.metric == data_.metric;
+void BudgetPlot::setData(const Chart& data) {
+    bool same = data.panels.size() == data_.panels.size() && data.x == data_.x && data.metric == data_.metric;
     for (std::size_t i = 0; same && i < data.panels.size(); ++i) same = data.panels[i].title == data_.panels[i].title;
     if (!same) zoomed_ = false;
     data_ = data;
@@ -78,7 +78,7 @@ void BudgetPlot::hover(const QPointF& position) {
     const auto hit = drawing_->hit(position, 12);
     plot_->setCursor(hit.point ? Qt::PointingHandCursor : Qt::ArrowCursor);
     if (hit.point) {
-        QToolTip::showText(plot_->mapToGlobal(hit.position.toPoint() + QPoint(8, 8)), hit.point->text, plot_);
+        QToolTip::showText(plot_->mapToGlobal(hit.position.toPoint() + QPoint(8, 8)), told_about(*hit.point, data_), plot_);
     } else {
         QToolTip::hideText();
     }

@@ -5,7 +5,7 @@
 #include <QWidget>
 #include <memory>
 
-#include "ui/widgets/chart_data.h"
+#include "ui/widgets/chart_words.h"
 
 class QCustomPlot;
 
@@ -20,8 +20,8 @@ public:
     ~BudgetPlot() override;
 
     // Keeps the zoom when the panels stay the same.
-    void setData(const ChartData& data);
-    const ChartData& data() const { return data_; }
+    void setData(const Chart& data);
+    const Chart& data() const { return data_; }
     void resetView();
     QSize sizeHint() const override { return {720, 460}; }
 
@@ -40,7 +40,7 @@ private:
 
     QCustomPlot* plot_;
     std::unique_ptr<ChartDrawing> drawing_;
-    ChartData data_;
+    Chart data_;
     bool zoomed_ = false, drawing_now_ = false;
     QPointF pressed_;
 };

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 
+#include "ui/bridge/text.h"
 #include "ui/widgets/custom_plot.h"
 
 namespace permille::ui {
@@ -91,7 +92,7 @@ QColor ChartStyle::of_series(int style) const { return series[static_cast<std::s
 
 int ChartStyle::shape_of_series(int style) { return (style + style / kShapes) % kShapes; }
 
-void ChartDrawing::draw(const ChartData& data, const ChartStyle& style, int width) {
+void ChartDrawing::draw(const Chart& data, const ChartStyle& style, int width) {
     data_ = data;
     marks_.clear();
     ranges_.clear();
@@ -123,20 +124,19 @@ void ChartDrawing::draw(const ChartData& data, const ChartStyle& style, int widt
         // A title per axis would repeat itself: only the outer panels have one.
         rect->axis(QCPAxis::atBottom)
             ->setLabel(static_cast<int>(i) / columns == rows - 1 || i + static_cast<std::size_t>(columns) >= data_.panels.size()
-                           ? data_.x_title
+                           ? axis_title(data_.x)
                            : QString());
-        rect->axis(QCPAxis::atLeft)->setLabel(static_cast<int>(i) % columns == 0 ? data_.y_title : QString());
+        rect->axis(QCPAxis::atLeft)->setLabel(static_cast<int>(i) % columns == 0 ? score_title(data_) : QString());
     }
     draw_legend(fitted, width);
-    if (!data_.note.isEmpty()) {
+    if (const QString words = text(note_of(data_)); !words.isEmpty()) {
         QFont font = plot_.font();
         font.setPixelSize(style.font_pixels - 2);
-        auto* note = new QCPTextElement(&plot_, data_.note, font);
+        auto* note = new QCPTextElement(&plot_, words, font);
         note->setTextColor(style.muted);
         note->setTextFlags(Qt::AlignCenter | Qt::TextWordWrap);
         const QFontMetrics metrics(font);
-        const QRect box =
-            metrics.boundingRect(QRect(0, 0, std::max(100, width - 24), 1000), Qt::AlignCenter | Qt::TextWordWrap, data_.note);
+        const QRect box = metrics.boundingRect(QRect(0, 0, std::max(100, width - 24), 1000), Qt::AlignCenter | Qt::TextWordWrap, words);
         note->setMinimumSize(10, box.height() + 4);
         note->setMaximumSize(QWIDGETSIZE_MAX, box.height() + 4);
         plot_.plotLayout()->addElement(plot_.plotLayout()->rowCount(), 0, note);
@@ -196,8 +196,8 @@ void ChartDrawing::draw_panel(QCPAxisRect& rect, const ChartPanel& panel, const 
     double x_low = std::numeric_limits<double>::max(), x_high = std::numeric_limits<double>::lowest();
     double y_low = x_low, y_high = x_high;
     const auto widen = [&](const ChartPoint& point) {
-        y_low = std::min({y_low, point.y, point.low.value_or(point.y)});
-        y_high = std::max({y_high, point.y, point.high.value_or(point.y)});
+        y_low = std::min({y_low, point.score.mean, point.score.low.value_or(point.score.mean)});
+        y_high = std::max({y_high, point.score.mean, point.score.high.value_or(point.score.mean)});
     };
     for (const auto& series : panel.series) {
         draw_series(rect, series, style);
@@ -209,15 +209,16 @@ void ChartDrawing::draw_panel(QCPAxisRect& rect, const ChartPanel& panel, const 
     }
     for (const auto& reference : panel.references) {
         draw_reference(rect, reference, style);
-        y_low = std::min(y_low, reference.point.y);
-        y_high = std::max(y_high, reference.point.y);
+        y_low = std::min(y_low, reference.point.score.mean);
+        y_high = std::max(y_high, reference.point.score.mean);
     }
     if (x_low > x_high) x_low = 0.1, x_high = 10;
     if (y_low > y_high) y_low = 0, y_high = 1;
-    // Above there is room for the words at a reference line.
-    const double y_margin = std::max(0.5, (y_high - y_low) * 0.08);
-    Ranges ranges{&rect, 0, 0, std::max(-0.04 * (y_high + y_margin), y_low - y_margin),
-                  y_high + y_margin * (panel.references.empty() ? 1 : 2)};
+    // Up is always the better score. Above there is room for the words at a reference line.
+    y->setRangeReversed(!data_.higher_is_better);
+    const double y_margin = std::max(0.5, (y_high - y_low) * 0.08), words_margin = y_margin * (panel.references.empty() ? 1 : 2);
+    const double below = data_.higher_is_better ? y_margin : words_margin, above = data_.higher_is_better ? words_margin : y_margin;
+    Ranges ranges{&rect, 0, 0, std::max(-0.04 * (y_high + y_margin), y_low - below), y_high + above};
     if (log_x_) {
         // At least a third of a decade, so that one point alone has an axis too.
         const double spread = std::max(0.17, 0.08 * std::log10(x_high / x_low));
@@ -230,7 +231,7 @@ void ChartDrawing::draw_panel(QCPAxisRect& rect, const ChartPanel& panel, const 
     }
     ranges_.push_back(ranges);
 
-    if (!panel.title.isEmpty()) {
+    if (!panel.title.empty()) {
         auto* title = new QCPItemText(&plot_);
         title->setClipToAxisRect(false);
         title->setPositionAlignment(Qt::AlignHCenter | Qt::AlignBottom);
@@ -238,7 +239,7 @@ void ChartDrawing::draw_panel(QCPAxisRect& rect, const ChartPanel& panel, const 
         title->position->setAxisRect(&rect);
         title->position->setCoords(0.5, 0);
         title->setPadding(QMargins(0, 0, 0, 6));  // in pixels: a share of the height would leave tall charts
-        title->setText(panel.title);
+        title->setText(text(panel.title));
         title->setFont(bold);
         title->setColor(style.text);
         rect.setMinimumMargins(QMargins(0, style.font_pixels + 12, 4, 0));
@@ -253,13 +254,14 @@ void ChartDrawing::draw_series(QCPAxisRect& rect, const ChartSeries& series, con
     bool bars = false;
     for (const auto& point : series.points) {
         xs << point.x;
-        ys << point.y;
-        below << point.y - point.low.value_or(point.y);
-        above << point.high.value_or(point.y) - point.y;
-        bars = bars || point.low || point.high;
+        const Estimate& score = point.score;
+        ys << score.mean;
+        below << score.mean - score.low.value_or(score.mean);
+        above << score.high.value_or(score.mean) - score.mean;
+        bars = bars || score.low || score.high;
     }
     auto* graph = new QCPGraph(rect.axis(QCPAxis::atBottom), rect.axis(QCPAxis::atLeft));
-    graph->setName(series.name);
+    graph->setName(text(series.name));
     graph->setPen(QPen(colour, 1.8));
     graph->setScatterStyle(scatter(series.style, colour, style.background, style.marker_pixels));
     graph->setData(xs, ys);
@@ -281,7 +283,7 @@ void ChartDrawing::draw_series(QCPAxisRect& rect, const ChartSeries& series, con
 }
 
 void ChartDrawing::draw_reference(QCPAxisRect& rect, const ChartReference& reference, const ChartStyle& style) {
-    const bool full = reference.kind == ChartReference::Kind::full;
+    const bool whole_base = reference.kind == ChartReference::Kind::whole_base;
     auto* line = new QCPItemStraightLine(&plot_);
     line->setClipAxisRect(&rect);
     for (auto* position : {line->point1, line->point2}) {
@@ -290,10 +292,10 @@ void ChartDrawing::draw_reference(QCPAxisRect& rect, const ChartReference& refer
         position->setTypeX(QCPItemPosition::ptAxisRectRatio);
         position->setTypeY(QCPItemPosition::ptPlotCoords);
     }
-    line->point1->setCoords(0, reference.point.y);
-    line->point2->setCoords(1, reference.point.y);
+    line->point1->setCoords(0, reference.point.score.mean);
+    line->point2->setCoords(1, reference.point.score.mean);
     QPen pen(style.muted, 1.5);
-    pen.setDashPattern(full ? QVector<qreal>{6, 3} : QVector<qreal>{1.5, 3});
+    pen.setDashPattern(whole_base ? QVector<qreal>{6, 3} : QVector<qreal>{1.5, 3});
     line->setPen(pen);
     line->setLayer(u"grid"_s);
 
@@ -303,10 +305,10 @@ void ChartDrawing::draw_reference(QCPAxisRect& rect, const ChartReference& refer
     label->position->setAxes(rect.axis(QCPAxis::atBottom), rect.axis(QCPAxis::atLeft));
     label->position->setTypeX(QCPItemPosition::ptAxisRectRatio);
     label->position->setTypeY(QCPItemPosition::ptPlotCoords);
-    label->position->setCoords(0.012, reference.point.y);
+    label->position->setCoords(0.012, reference.point.score.mean);
     label->setPositionAlignment(Qt::AlignLeft | Qt::AlignBottom);
     label->setPadding(QMargins(0, 2, 0, 2));
-    label->setText(u"%1 %2"_s.arg(reference.name).arg(reference.point.y, 0, 'f', 1));
+    label->setText(u"%1 %2"_s.arg(text(reference.name)).arg(reference.point.score.mean, 0, 'f', 1));
     QFont font = plot_.font();
     font.setPixelSize(style.font_pixels - 1);
     label->setFont(font);
@@ -321,7 +323,7 @@ void ChartDrawing::draw_legend(const ChartStyle& style, int width) {
         if (!graph) continue;
         for (const auto& panel : data_.panels)
             for (const auto& series : panel.series)
-                if (series.name == graph->name()) entries.try_emplace(series.style, graph->name(), graph);
+                if (text(series.name) == graph->name()) entries.try_emplace(series.style, graph->name(), graph);
     }
     if (entries.empty()) return;
     auto* legend = new QCPLegend;
@@ -362,7 +364,7 @@ ChartDrawing::Hit ChartDrawing::hit(const QPointF& position, double reach) const
     double nearest_distance = reach;
     for (const auto& mark : marks_) {
         if (!mark.rect->rect().contains(position.toPoint())) continue;
-        const double y = mark.rect->axis(QCPAxis::atLeft)->coordToPixel(mark.point->y);
+        const double y = mark.rect->axis(QCPAxis::atLeft)->coordToPixel(mark.point->score.mean);
         // Points win over the lines behind them.
         const double x = mark.line ? position.x() : mark.rect->axis(QCPAxis::atBottom)->coordToPixel(mark.point->x);
         const double distance = mark.line ? std::abs(y - position.y()) + reach / 2 : std::hypot(x - position.x(), y - position.y());

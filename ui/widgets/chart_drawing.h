@@ -6,7 +6,7 @@
 #include <QPointF>
 #include <vector>
 
-#include "ui/widgets/chart_data.h"
+#include "ui/widgets/chart_words.h"
 
 class QCPAxisRect;
 class QCustomPlot;
@@ -34,7 +34,7 @@ public:
     explicit ChartDrawing(QCustomPlot& plot) : plot_(plot) {}
 
     // Throws away what the plot holds and draws anew; `width` in pixels is what the legend has to fit into. Does not replot.
-    void draw(const ChartData& data, const ChartStyle& style, int width);
+    void draw(const Chart& data, const ChartStyle& style, int width);
     // Axis ranges as draw() chose them.
     void reset_ranges();
 
@@ -63,7 +63,7 @@ private:
     void draw_legend(const ChartStyle& style, int width);
 
     QCustomPlot& plot_;
-    ChartData data_;
+    Chart data_;
     std::vector<Mark> marks_;
     std::vector<Ranges> ranges_;
     bool log_x_ = true;

@@ -76,7 +76,7 @@ QByteArray as_png(QCustomPlot& plot, const QSize& size, const ChartFile& options
 
 }  // namespace
 
-void write_chart(const ChartData& chart, const std::filesystem::path& file, const ChartFile& options) {
+void write_chart(const Chart& chart, const std::filesystem::path& file, const ChartFile& options) {
     const std::string ending = plain(text(file.extension()).toLower());
     if (ending != ".pdf" && ending != ".svg" && ending != ".png")
         throw Error(ErrorKind::usage, file.string(), "a chart cannot be written as '" + ending + "'",
@@ -104,7 +104,7 @@ void write_chart(const ChartData& chart, const std::filesystem::path& file, cons
 
 void render_chart(const std::vector<RunRow>& runs, const std::filesystem::path& file, const ChartRequest& request,
                   const ChartFile& options) {
-    write_chart(chart_data(runs, request), file, options);
+    write_chart(chart_of(runs, request), file, options);
 }
 
 }  // namespace permille::ui

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "ui/widgets/chart_data.h"
+#include "ui/widgets/chart_words.h"
 
 namespace permille::ui {
 
@@ -16,9 +16,9 @@ struct ChartFile {
 
 // The format is that of the file's ending: .pdf, .svg or .png. Throws Error(usage) for others and for sizes out of range, Error(config)
 // when the chart is empty, Error(file) when it cannot be written. Written beside and renamed.
-void write_chart(const ChartData& chart, const std::filesystem::path& file, const ChartFile& options = {});
+void write_chart(const Chart& chart, const std::filesystem::path& file, const ChartFile& options = {});
 
-// chart_data() and write_chart() in one.
+// chart_of() and write_chart() in one.
 void render_chart(const std::vector<RunRow>& runs, const std::filesystem::path& file, const ChartRequest& request = {},
                   const ChartFile& options = {});
 

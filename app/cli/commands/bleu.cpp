@@ -34,7 +34,7 @@ Action make_bleu(CLI::App& verb) {
     };
     auto options = std::make_shared<Options>();
     verb.add_option("--ref,-r", options->references, "one file per reference translation")->required()->type_name("FILE...");
-    verb.add_option("--metric", options->metric, "bleu, chrf or chrf++")->capture_default_str();
+    verb.add_option("--metric", options->metric, "the metric")->check(CLI::IsMember(metric_ids()))->capture_default_str();
     verb.add_option("--tokenize", options->tokenize, "BLEU's tokeniser: 13a, intl, char, zh or none; without it 13a");
     verb.add_flag("--lowercase", options->lowercase, "upper and lower case count as equal");
     verb.add_flag("--confidence", options->confidence, "a 95 % interval by bootstrap resampling");
@@ -52,7 +52,8 @@ Action make_bleu(CLI::App& verb) {
         try {
             metric = make_metric(options->metric, settings, "", "bleu");
         } catch (const Error& error) {
-            throw Error(ErrorKind::usage, error.where() == "bleu" ? "--metric" : "--tokenize", error.found(), error.fix());
+            // "bleu/tokenize": the settings are options of the same names.
+            throw Error(ErrorKind::usage, "--" + error.where().substr(error.where().find_last_of("/") + 1), error.found(), error.fix());
         }
         const auto hypotheses = console.read_lines();
         if (hypotheses.empty()) throw Error(ErrorKind::file, "standard input", "no translations", "give one a line");

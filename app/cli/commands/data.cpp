@@ -18,13 +18,16 @@ struct TextOptions {
     std::string format, source, target;
     Json clean = Json::object(), split = Json::object();
 
-    TextInput input() const { return {format.empty() ? guess_format(files) : text_format(format, "--format"), files, source, target}; }
+    TextInput input() const {
+        return {format.empty() ? guess_format(files).id : text_format(format, "--format").id, files, source, target};
+    }
 };
 
 void add_text_options(CLI::App& verb, TextOptions& options) {
-    verb.add_option("FILES", options.files, "the text: two files (Moses), a TSV, JSONL, TMX, PO or MO file, or a folder of catalogs")
-        ->required();
-    verb.add_option("--format,-f", options.format, "moses, tsv, jsonl, tmx or catalogs; without it the file names decide");
+    verb.add_option("FILES", options.files, "the text: files or folders in one of the formats of --format")->required();
+    std::string formats;
+    for (const auto& format : text_formats()) formats += (formats.empty() ? "" : "; ") + format.id + ": " + format.help;
+    verb.add_option("--format,-f", options.format, "without it the file names decide. " + formats)->type_name("FORMAT");
     verb.add_option("--src-lang,-s", options.source, "source language, such as de")->required();
     verb.add_option("--tgt-lang,-t", options.target, "target language, such as en")->required();
 }

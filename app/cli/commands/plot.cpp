@@ -5,6 +5,7 @@
 #include "app/cli/command.h"
 #include "app/cli/options.h"
 #include "core/base/error.h"
+#include "core/metrics/metrics.h"
 #include "core/store/results.h"
 #include "ui/widgets/render_chart.h"
 
@@ -20,17 +21,17 @@ Action make_plot(CLI::App& verb) {
     add_database_option(verb, options->database);
     verb.add_option("--study", options->study, "the runs of this study only");
     verb.add_option("--where", options->where, "conditions, as for permille results");
-    verb.add_option("--x", options->x, "trainable_percent, trainable, train_sentences or seconds")->capture_default_str();
-    verb.add_option("--y", options->y, "metric, such as bleu or chrf; without it the one that most runs have");
-    verb.add_option("--group", options->group, "what makes a series: none, method, pair, base or train_sentences")->capture_default_str();
+    verb.add_option("--x", options->x, "what is drawn against: " + list_some(against_names()))->capture_default_str();
+    verb.add_option("--y", options->y, "metric; without it the one that most runs have")->check(CLI::IsMember(metric_ids()));
+    verb.add_option("--group", options->group, "what makes a series: " + list_some(property_names()))->capture_default_str();
     verb.add_option("--facet", options->facet, "what gets a panel of its own: the same choices")->capture_default_str();
     verb.add_option("--output,-o", options->output, "FILE.pdf, FILE.svg or FILE.png")->required();
     verb.add_option("--width", options->file.width_mm, "millimetres")->capture_default_str();
     verb.add_option("--height", options->file.height_mm, "millimetres")->capture_default_str();
     verb.add_option("--dpi", options->file.dots_per_inch, "dots per inch of a PNG")->capture_default_str();
     return [options](Console& console) {
-        const ui::ChartRequest request{ui::chart_x(options->x, "--x"), options->y, ui::chart_split(options->group, "--group"),
-                                       ui::chart_split(options->facet, "--facet")};
+        const ChartRequest request{against_named(options->x, "--x"), options->y, property_named(options->group, "--group"),
+                                   property_named(options->facet, "--facet")};
         const Where where(options->where);
         const Store store(options->database, Store::Open::read_only);
         RunFilter filter;
@@ -44,9 +45,13 @@ Action make_plot(CLI::App& verb) {
         char name[] = "permille";
         char* arguments[] = {name, nullptr};
         const QApplication application(count, arguments);
-        ui::render_chart(runs, options->output, request, options->file);
-        if (console.json()) console.print(Json{{"file", options->output.string()}, {"runs", runs.size()}});
-        else console.out() << options->output.string() << "\n" << std::flush;
+        const Chart chart = ui::chart_of(runs, request);
+        ui::write_chart(chart, options->output, options->file);
+        if (console.json()) {
+            Json document = to_json(chart);
+            document["file"] = options->output.string();
+            console.print(document);
+        } else console.out() << options->output.string() << "\n" << std::flush;
         return kDone;
     };
 }

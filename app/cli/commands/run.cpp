@@ -85,7 +85,7 @@ public:
 
 private:
     static std::string short_label(const RunRow& run) {
-        return run.spec.pair() + " " + (run.spec.method == "none" ? "untouched" : run.spec.method) +
+        return run.spec.pair() + " " + (run.spec.untouched() ? "untouched" : run.spec.method) +
                (run.spec.budget() ? " " + format_budget(*run.spec.budget()) : "");
     }
 
@@ -97,7 +97,7 @@ private:
             if (run.state != RunState::finished || run.seconds <= 0) continue;
             for (const auto& key : {run.spec.method, std::string()}) {
                 // The untouched base is only evaluated; it tells nothing of those that are trained.
-                if (key.empty() && run.spec.method == "none") continue;
+                if (key.empty() && run.spec.untouched()) continue;
                 by_method[key].first += run.seconds;
                 ++by_method[key].second;
             }

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "core/data/held_out.h"
 #include "core/data/unicode.h"
 #include "tests/support/test.h"
 
@@ -132,6 +133,66 @@ TEST_CASE("a size of none leaves everything to training", "[data]") {
     const auto splits = split_rows(rows_into_english("Bitte", 0, 300), settings, kGerman, kEnglish);
     CHECK(splits.train.size() == 600);
     CHECK(splits.withheld == 0);
+}
+
+TEST_CASE("a small corpus gets usable splits, and a large one those that it always had", "[data]") {
+    const SplitSettings usual;
+    for (const int skeletons : {20, 50, 150}) {
+        INFO(skeletons << " skeletons, two rows of each");
+        const auto rows = rows_into_english("Bitte", 0, skeletons);
+        const Splits splits = split_rows(rows, usual, kGerman, kEnglish);
+        CHECK_FALSE(splits.test.empty());
+        CHECK_FALSE(splits.valid.empty());
+        CHECK(splits.train.size() > rows.size() / 2);
+        if (skeletons == 150) CHECK(splits.train.size() > rows.size() * 3 / 4);
+        REQUIRE(splits.raised_percent);
+        CHECK(*splits.raised_percent > usual.held_out_percent);
+        // Whoever is held out with the usual share still is, for the same purpose.
+        for (const Row& row : splits.train) CHECK(split_of(row.target, usual) == Split::train);
+        for (const Row& row : splits.test) CHECK(split_of(row.target, usual) != Split::valid);
+        for (const Row& row : splits.valid) CHECK(split_of(row.target, usual) != Split::test);
+        for (const auto* held_out : {&splits.test, &splits.valid}) {
+            CHECK(common(sides(*held_out, false), sides(splits.train, false)) == 0);
+            CHECK(common(sides(*held_out, true), sides(splits.train, true)) == 0);
+        }
+        CHECK(common(sides(splits.test, true), sides(splits.valid, true)) == 0);
+    }
+    const Splits large = split_rows(rows_into_english("Bitte", 0, 1000), usual, kGerman, kEnglish);
+    CHECK_FALSE(large.raised_percent);
+    for (const Row& row : large.train) CHECK(split_of(row.target, usual) == Split::train);
+}
+
+TEST_CASE("small corpora of other languages do not test on what one of them validates on", "[data]") {
+    const Splits one = split_rows(rows_into_english("Bitte", 0, 60), {}, kGerman, kEnglish),
+                 other = split_rows(rows_into_english("Prego", 20, 120), {}, kItalian, kEnglish);
+    CHECK(common(sides(one.test, true), sides(other.valid, true)) == 0);
+    CHECK(common(sides(one.valid, true), sides(other.test, true)) == 0);
+}
+
+TEST_CASE("what a small corpus holds out is taken from the training rows of those used with it", "[data]") {
+    const test::TemporaryFolder folder;
+    CorpusInfo info;
+    info.name = "small";
+    info.source_language = "de";
+    info.target_language = "en";
+    const Splits small = split_rows(rows_into_english("Bitte", 0, 60), {}, kGerman, kEnglish),
+                 large = split_rows(rows_into_english("Prego", 0, 1000), {}, kItalian, kEnglish);
+    const auto shared = [&](const std::vector<Row>& train) {
+        return common(sides(small.test, true), sides(train, true)) + common(sides(small.valid, true), sides(train, true));
+    };
+    REQUIRE(shared(large.train) > 0);
+    for (const bool raised : {false, true}) {
+        if (raised) info.splitting["raised_percent"] = *small.raised_percent;
+        write_corpus(folder / "small", info, small);
+        HeldOut held_out;
+        held_out.add(Corpus::load(folder / "small"));
+        std::vector<Row> train = large.train;
+        const std::int64_t dropped = held_out.drop_from(train);
+        CHECK((dropped > 0) == raised);
+        CHECK(train.size() + static_cast<std::size_t>(dropped) == large.train.size());
+        CHECK((shared(train) == 0) == raised);
+        CHECK(train.size() > 1500);
+    }
 }
 
 TEST_CASE("given splits are kept, and training rows that occur in them go", "[data]") {

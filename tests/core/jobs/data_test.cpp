@@ -23,7 +23,7 @@ std::string many_rows() {
 
 ImportRequest request_in(const test::TemporaryFolder& folder) {
     write_text(folder / "text.tsv", many_rows());
-    ImportRequest request{.name = "mine", .text = {TextFormat::tsv, {folder / "text.tsv"}, "de", "en"}};
+    ImportRequest request{.name = "mine", .text = {"tsv", {folder / "text.tsv"}, "de", "en"}};
     request.licence = "CC0-1.0";
     request.home = folder / "home";
     request.database = folder / "permille.db";
@@ -33,6 +33,34 @@ ImportRequest request_in(const test::TemporaryFolder& folder) {
 }
 
 }  // namespace
+
+TEST_CASE("a small corpus says how much more it holds out, and one that is too small that studies cannot use it", "[data][jobs]") {
+    const test::TemporaryFolder folder;
+    ImportRequest request = request_in(folder);
+    request.split = {};
+    const std::string all = many_rows();
+    std::size_t end = 0;
+    for (int line = 0; line < 200; ++line) end = all.find('\n', end) + 1;
+    write_text(folder / "text.tsv", all.substr(0, end));
+    std::string log;
+    const EventSink events = [&log](const Event& event) {
+        if (event.kind == Event::Kind::log) log += event.text + "\n";
+    };
+    const CorpusReport report = import_corpus(request, events);
+    CHECK(report.info.splits.at("test").rows > 0);
+    CHECK(report.info.splits.at("valid").rows > 0);
+    CHECK(report.info.splits.at("train").rows > 100);
+    REQUIRE(report.info.raised_percent());
+    for (const std::string& told : {report.to_text(), log}) {
+        INFO(told);
+        CHECK(told.find("held out for each of validation and test, instead of 3 %") != std::string::npos);
+        CHECK(told.find("studies cannot") == std::string::npos);
+    }
+    write_text(folder / "text.tsv", all.substr(0, all.find('\n') + 1));
+    request.name = "tiny";
+    CHECK(import_corpus(request).to_text().find("no validation and no test sentences: studies cannot use this corpus") !=
+          std::string::npos);
+}
 
 TEST_CASE("an imported corpus is on disk and in the database", "[data][jobs]") {
     const test::TemporaryFolder folder;
@@ -92,13 +120,13 @@ TEST_CASE("a stopped import leaves nothing", "[data][jobs]") {
 TEST_CASE("text is cleaned and split on its own", "[data][jobs]") {
     const test::TemporaryFolder folder;
     write_text(folder / "a.tsv", "Die <b>Datei</b> ist offen.\tThe <b>file</b> is open.\nx\ty\n");
-    const TextInput text{TextFormat::tsv, {folder / "a.tsv"}, "de", "en"};
+    const TextInput text{"tsv", {folder / "a.tsv"}, "de", "en"};
     CHECK(clean_text(text, {}, folder / "clean.tsv").kept == 1);
     CHECK(read_text(folder / "clean.tsv") == "Die Datei ist offen.\tThe file is open.\n");
     write_text(folder / "b.tsv", many_rows());
     SplitSettings settings;
     settings.held_out_percent = 10;
-    const CorpusReport report = split_text({TextFormat::tsv, {folder / "b.tsv"}, "de", "en"}, settings, folder / "parts");
+    const CorpusReport report = split_text({"tsv", {folder / "b.tsv"}, "de", "en"}, settings, folder / "parts");
     CHECK(report.info.name == "parts");
     CHECK(report.info.splits.at("test").rows > 30);
     CHECK(report.info.splits.at("train").rows + report.info.splits.at("valid").rows + report.info.splits.at("test").rows == 600);

@@ -1,9 +1,11 @@
 #include "core/metrics/metrics.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/base/json.h"
 #include "core/metrics/bleu_tokenizers.h"
+#include "core/metrics/evaluation.h"
 #include "core/metrics/numpy_random.h"
 #include "tests/support/test.h"
 
@@ -130,4 +132,35 @@ TEST_CASE("the tokenizer is chosen by the target language", "[metrics]") {
     }
     CHECK(choose_bleu_tokenizer("intl", "zh").name == "intl");
     CHECK(make_metric("bleu", {{"tokenize", "auto"}}, "ja")->signature(1).find("tok:char") != std::string::npos);
+}
+
+TEST_CASE("an evaluation offers every metric of the table, and what of its settings concerns one reaches it", "[metrics]") {
+    const auto field = [](const std::string& name) {
+        for (const Field& one : evaluation_fields())
+            if (one.name == name) return one;
+        return Field{};
+    };
+    CHECK(field("metric").type == FieldType::choice);
+    CHECK(field("metric").choices == metric_ids());
+    CHECK(checked(field("metric"), "ter", "evaluation") == "ter");
+    require_error([&] { checked(field("metric"), "blue", "evaluation"); }, ErrorKind::config, {"metric", "blue", "ter"});
+    CHECK(field("metric").default_value == EvaluationSettings().metric);
+    CHECK(field("tokenize").choices.front() == "auto");
+    for (const auto& name : bleu_tokenizer_names()) CHECK(checked(field("tokenize"), name, "") == name);
+    CHECK(evaluation_fields().size() == EvaluationSettings::fields().list().size());
+
+    EvaluationSettings settings;
+    settings.tokenize = "char";
+    CHECK(evaluation_metric("bleu", settings, "de")->signature(1).find("tok:char") != std::string::npos);
+    settings.tokenize = "auto";
+    CHECK(evaluation_metric("bleu", settings, "zh")->signature(1).find("tok:zh") != std::string::npos);
+    for (const auto& id : metric_ids()) CHECK_FALSE(evaluation_metric(id, settings, "de")->name().empty());
+}
+
+TEST_CASE("the table says which way is better and how a metric is called", "[metrics]") {
+    CHECK(higher_is_better("bleu"));
+    CHECK_FALSE(higher_is_better("ter"));
+    CHECK(metric_name("chrf++") == "chrF++");
+    CHECK(metric_name("of a later version") == "of a later version");
+    CHECK(std::is_sorted(metric_table().begin(), metric_table().end(), [](const auto& a, const auto& b) { return a.id < b.id; }));
 }

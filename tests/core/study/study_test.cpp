@@ -328,3 +328,9 @@ TEST_CASE("a spec that is not one is refused", "[study]") {
     require_error([] { RunSpec::from_json(Json{{"training", {{"updates", 0}}}}, "run 3"); }, ErrorKind::config, {"run 3/training/updates"});
     require_error([] { RunSpec::from_json(Json{{"budget_percent", "x"}}, "run 3"); }, ErrorKind::config, {"budget_percent"});
 }
+
+TEST_CASE("a study may be scored by any metric of the table, and by no other", "[study]") {
+    CHECK(parse_study(with_line(21, "evaluation: {metric: ter}"), "study.yaml").evaluation.metric == "ter");
+    require_mistake(with_line(21, "evaluation: {metric: blue}"), "study.yaml:21:22", {"metric", "'blue' is not a choice", "ter"});
+    require_mistake(with_line(21, "evaluation: {tokenize: 14a}"), "study.yaml:21:24", {"tokenize", "13a", "auto"});
+}

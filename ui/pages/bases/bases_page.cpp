@@ -255,4 +255,18 @@ void BasesPage::chooseFolder() {
     dialog->open();
 }
 
+PageEntry bases_page() {
+    return {"bases", BasesPage::tr("&Bases"), u"bases"_s, [](PageHost& window) {
+                auto* page = new BasesPage;
+                QObject::connect(page, &BasesPage::useRequested, page, [&window](const QString& base) { window.useBase(plain(base)); });
+                QObject::connect(page, &BasesPage::questionAsked, page,
+                                 [&window](const QString& question, const QString& yes, const std::function<void()>& then) {
+                                     window.ask(question, yes, then);
+                                 });
+                QObject::connect(page, &BasesPage::changeWanted, page,
+                                 [&window](const std::function<void(Store&)>& change) { window.watcher().post(change); });
+                return page;
+            }};
+}
+
 }  // namespace permille::ui

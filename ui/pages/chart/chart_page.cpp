@@ -30,10 +30,10 @@ ChartPage::ChartPage(QWidget* parent)
       plot_(new BudgetPlot) {
     studies_->addItem(tr("All studies"));
     pairs_->addItem(tr("All pairs"));
-    x_->addItem(tr("Trainable, % of the base"), static_cast<int>(ChartX::trainable_percent));
-    x_->addItem(tr("Trainable parameters"), static_cast<int>(ChartX::trainable));
-    x_->addItem(tr("Training sentences"), static_cast<int>(ChartX::train_sentences));
-    x_->addItem(tr("Time of the run"), static_cast<int>(ChartX::seconds));
+    for (const std::string& name : against_names()) {
+        const Against x = against_named(name, "axis");
+        x_->addItem(axis_title(x), static_cast<int>(x));
+    }
     auto* reset = new QPushButton(tr("Reset view"));
     auto* bar = new QHBoxLayout;
     const auto add = [&](const QString& name, QComboBox* box) {
@@ -87,7 +87,7 @@ void ChartPage::setSnapshot(const SnapshotPtr& snapshot) {
             pairs << pair;
             pair_values << pair;
         }
-    for (const auto& metric : chart_metrics(snapshot->runs)) {
+    for (const auto& metric : metrics_of(snapshot->runs)) {
         metrics << shown_metric(metric);
         metric_values << text(metric);
     }
@@ -113,7 +113,7 @@ void ChartPage::refill(QComboBox* box, const QStringList& names, const QList<QVa
 
 void ChartPage::redraw() {
     ChartRequest request;
-    request.x = static_cast<ChartX>(x_->currentData().toInt());
+    request.x = static_cast<Against>(x_->currentData().toInt());
     request.metric = plain(metrics_->currentData().toString());
     std::vector<RunRow> runs;
     if (snapshot_)
@@ -122,7 +122,7 @@ void ChartPage::redraw() {
             if (pairs_->currentIndex() > 0 && shown_pair(run.spec) != pairs_->currentText()) continue;
             runs.push_back(run);
         }
-    plot_->setData(chart_data(runs, request));
+    plot_->setData(chart_of(runs, request));
     export_->setEnabled(!plot_->data().panels.empty());
     hint_->setVisible(!plot_->data().panels.empty());
 }
@@ -176,6 +176,10 @@ void ChartPage::exportTo(const QString& file, const ChartFile& options) {
     } catch (...) {
         Q_EMIT failed(problem_of(std::current_exception()));
     }
+}
+
+PageEntry chart_page() {
+    return {"chart", ChartPage::tr("&Chart"), u"chart"_s, [](PageHost&) { return new ChartPage; }};
 }
 
 }  // namespace permille::ui

@@ -4,7 +4,7 @@
 #include <map>
 
 #include "ui/pages/page.h"
-#include "ui/widgets/chart_data.h"
+#include "ui/widgets/chart_words.h"
 #include "ui/widgets/render_chart.h"
 
 class QComboBox;

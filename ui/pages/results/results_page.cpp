@@ -153,4 +153,8 @@ void ResultsPage::exportTo(const QString& file) {
     }
 }
 
+PageEntry results_page() {
+    return {"results", ResultsPage::tr("&Results"), u"results"_s, [](PageHost&) { return new ResultsPage; }};
+}
+
 }  // namespace permille::ui

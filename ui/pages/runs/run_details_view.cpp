@@ -13,7 +13,7 @@
 
 #include "ui/bridge/text.h"
 #include "ui/item_models/runs_model.h"
-#include "ui/widgets/chart_data.h"
+#include "ui/widgets/chart_words.h"
 #include "ui/widgets/curve_plot.h"
 
 namespace permille::ui {
@@ -175,7 +175,7 @@ void RunDetailsView::showOverview() {
                   tr("%1 parameters, %2 of the base").arg(shown_count(run.facts.trainable), shown_percent(run.facts.percent_base)));
     if (run.spec.budget_percent) sheet.row(tr("Budget asked for"), shown_percent(*run.spec.budget_percent));
     if (run.facts.train_sentences > 0) sheet.row(tr("Training sentences"), shown_count(run.facts.train_sentences));
-    if (run.spec.method != "none") {
+    if (!run.spec.untouched()) {
         sheet.row(tr("Seed"), QString::number(run.spec.seed));
         sheet.row(tr("Updates"), tr("%1 of %2").arg(shown_count(run.updates_done), shown_count(run.spec.training.updates)));
     }
@@ -186,7 +186,7 @@ void RunDetailsView::showOverview() {
         sheet.heading(tr("Settings of the method"));
         for (const auto& [key, value] : knobs.items()) sheet.row(shown_name(key), shown_value(value));
     }
-    if (run.spec.method != "none") {
+    if (!run.spec.untouched()) {
         sheet.heading(tr("Training"));
         for (const auto& field : TrainingSettings::fields().list()) {
             const Json value = TrainingSettings::fields().to_json(run.spec.training).at(field.name);

@@ -231,4 +231,30 @@ void RunsPage::updateCount() {
                                  : tr("%1 of %2 runs").arg(shown).arg(all));
 }
 
+PageEntry runs_page() {
+    return {"runs", RunsPage::tr("R&uns"), u"runs"_s, [](PageHost& window) {
+                auto* page = new RunsPage;
+                QObject::connect(&window.watcher(), &StoreWatcher::detailsChanged, page, &RunsPage::setDetails);
+                QObject::connect(&window.runner(), &RunController::logLine, page, &RunsPage::addLogLine);
+                QObject::connect(page, &RunsPage::runSelected, page, [&window](qint64 run) {
+                    window.watcher().watchRun(run < 0 ? std::nullopt : std::optional<std::int64_t>(run));
+                });
+                QObject::connect(page, &RunsPage::stopRequested, page, [&window](const QList<qint64>& runs) {
+                    window.watcher().post([runs](Store& store) {
+                        for (const qint64 id : runs) {
+                            if (store.run(id).state == RunState::running) store.request_stop(id);
+                            else store.set_state(id, RunState::cancelled, "cancelled by hand");
+                        }
+                    });
+                });
+                QObject::connect(page, &RunsPage::requeueRequested, page, [&window](const QList<qint64>& runs) {
+                    window.watcher().post([runs](Store& store) {
+                        for (const qint64 id : runs) store.requeue(id);
+                    });
+                    if (!window.runner().active()) window.note(RunsPage::tr("Queued again; Run > Resume works through the queue."), 8000);
+                });
+                return page;
+            }};
+}
+
 }  // namespace permille::ui

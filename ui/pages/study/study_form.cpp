@@ -13,6 +13,7 @@
 #include <QVBoxLayout>
 #include <algorithm>
 
+#include "core/metrics/evaluation.h"
 #include "ui/bridge/text.h"
 #include "ui/pages/study/method_list.h"
 #include "ui/widgets/field_form.h"
@@ -74,7 +75,7 @@ StudyForm::StudyForm(QWidget* parent)
       jobs_(new QSpinBox),
       training_(new FieldForm(TrainingSettings::fields().list())),
       decoding_(new FieldForm(DecodingSettings::fields().list())),
-      evaluation_(new FieldForm(EvaluationSettings::fields().list())),
+      evaluation_(new FieldForm(evaluation_fields())),
       device_(new FieldForm(DeviceSettings::fields().list())) {
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(0, 0, 8, 0);

@@ -159,4 +159,18 @@ void StudyPage::chooseFolder() {
     dialog->open();
 }
 
+// For the table in pages.cpp, as in every page.
+PageEntry study_page() {
+    return {"study", StudyPage::tr("&Study"), u"study"_s, [](PageHost& window) {
+                auto* page = new StudyPage(window.bundledBases());
+                QObject::connect(page, &StudyPage::startRequested, page, [&window](const Study& study) { window.startStudy(study); });
+                QObject::connect(page, &StudyPage::stopRequested, page, [&window] { window.runner().stop(); });
+                QObject::connect(page, &StudyPage::copyRequested, page, [&window] { window.copyCommand(); });
+                QObject::connect(page, &StudyPage::fileChanged, page, [&window] { window.studyChanged(); });
+                QObject::connect(&window.runner(), &RunController::stateChanged, page,
+                                 [page, &window] { page->setRunning(window.runner().active(), window.runner().stopping()); });
+                return page;
+            }};
+}
+
 }  // namespace permille::ui

@@ -7,6 +7,7 @@
 #include "core/bases/find.h"
 #include "core/peft/catalog.h"
 #include "core/study/budgets.h"
+#include "core/study/check_corpora.h"
 #include "ui/bridge/text.h"
 
 namespace permille::ui {
@@ -40,9 +41,6 @@ void add_warnings(StudyPlan& plan, const Study& study, const StoreSnapshot& stor
             if (size > corpus->train_sentences)
                 plan.warnings << u"%1 has %2 training sentences, fewer than the %3 asked for."_s.arg(
                     text(pair.corpus), shown_count(corpus->train_sentences), shown_count(size));
-        if (corpus->test_sentences == 0 || corpus->valid_sentences == 0)
-            plan.warnings << u"%1 has no %2 sentences, so its runs will fail: import it again with larger splits."_s.arg(
-                text(pair.corpus), corpus->test_sentences == 0 ? u"test"_s : u"validation"_s);
     }
     for (const auto& base : study.bases)
         if (std::find(bases.begin(), bases.end(), base) == bases.end() && base.find('/') == std::string::npos)
@@ -70,6 +68,7 @@ StudyPlan plan_study(const Study& study, const StoreSnapshot& store, const std::
     if (plan.problems.isEmpty()) {
         try {
             validate_study(study);
+            check_corpora(study, store.corpora);
             plan.runs = expand(
                 study,
                 [&](const std::string& name) -> std::pair<std::string, std::string> {
