@@ -6,15 +6,11 @@
 
 #include <cmath>
 
+#include "core/nn/vector_clones.h"
+
 namespace permille {
 
 namespace {
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
-#define PERMILLE_VECTOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
-#else
-#define PERMILLE_VECTOR
-#endif
 
 // 32 well-mixed bits for one element (a two-round multiply-xorshift hash); integer work only, so that the compiler can vectorise it.
 inline std::uint32_t bits(std::uint32_t key, std::uint32_t index) {

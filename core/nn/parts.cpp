@@ -9,6 +9,7 @@
 #include "core/nn/batch_prefix.h"
 #include "core/nn/matmul.h"
 #include "core/nn/mixture.h"
+#include "core/nn/packed_attention.h"
 
 namespace permille {
 
@@ -108,14 +109,27 @@ at::Tensor plain_attention(const Forward& forward, const at::Tensor& queries, co
     return at::matmul(weights.to(values.scalar_type()), values);
 }
 
+namespace {
+
+// libtorch's fused attention on the CPU makes one small product for each head in its backward pass; in bfloat16 that takes several times as
+// long as products over all heads (measured: 3 to 9 times). A layer that is computed again in the backward pass is the same both times.
+bool trains_in_bfloat16(const Forward& forward, const at::Tensor& queries) {
+    return queries.device().is_cpu() && queries.scalar_type() == at::kBFloat16 &&
+           (at::GradMode::is_enabled() || !forward.recompute.empty());
+}
+
+}  // namespace
+
 at::Tensor Attention::operator()(const Forward& forward, const at::Tensor& x, const Rows& rows, const at::Tensor& memory,
                                  const Rows& memory_rows, bool causal) const {
     const at::Tensor input = x.to(forward.compute);
     const at::Tensor attended = memory.is_same(x) ? input : memory.to(forward.compute);
-    const at::Tensor queries = split_heads(q(forward, input), rows, heads);
-    at::Tensor keys = split_heads(k(forward, attended), memory_rows, heads);
-    at::Tensor values = split_heads(v(forward, attended), memory_rows, heads);
+    const at::Tensor own = q(forward, input), from = k(forward, attended), what = v(forward, attended);
     const BatchPrefix prefix(forward, site, rows.sentences);
+    if (prefix.length == 0 && !forward.eager_attention && forward.attention_dropout <= 0 && fits_packed_attention(own, rows, memory_rows))
+        return out(forward, packed_attention(own, from, what, rows, memory_rows, heads, causal));
+    const at::Tensor queries = split_heads(own, rows, heads);
+    at::Tensor keys = split_heads(from, memory_rows, heads), values = split_heads(what, memory_rows, heads);
     const std::int64_t before = prefix.length;
     at::Tensor gate;
     if (before > 0) {
@@ -126,7 +140,7 @@ at::Tensor Attention::operator()(const Forward& forward, const at::Tensor& x, co
     }
 
     const auto options = queries.options().requires_grad(false);
-    const bool eager = forward.eager_attention || forward.attention_dropout > 0 || gate.defined();
+    const bool eager = forward.eager_attention || forward.attention_dropout > 0 || gate.defined() || trains_in_bfloat16(forward, queries);
     const bool fused_causal = causal && before == 0 && !eager;
     // With right padding a causal mask hides every padded key from every real query, so it needs no second mask.
     at::Tensor mask = prefix.mask(memory_rows, !causal, options);  // additive, [B or 1, 1, L or 1, before + L memory]

@@ -235,11 +235,17 @@ def batch_of(pairs, config):
                 decoder_input_ids=decoder.masked_fill(decoder == -100, config.pad_token_id)), labels
 
 
-def best_loop(request, pairs):
-    """Batches by length and token budget, SDPA, fused AdamW, no cache, autocast for bfloat16."""
+def peer_model(request, dtype="float32", **more):
+    """The model in the type that is compared: transformers' own choice is the type of the file, and some are stored in float16."""
     import torch
     from transformers import M2M100ForConditionalGeneration
-    model = with_method(M2M100ForConditionalGeneration.from_pretrained(request["model"], attn_implementation="sdpa"), request["method"]).train()
+    return M2M100ForConditionalGeneration.from_pretrained(request["model"], dtype=getattr(torch, dtype), **more)
+
+
+def best_loop(request, pairs):
+    """Batches by length and token budget, SDPA, fused AdamW, no cache; float32 weights, autocast for bfloat16."""
+    import torch
+    model = with_method(peer_model(request, attn_implementation="sdpa"), request["method"]).train()
     config = model.config
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.0, fused=True)
@@ -275,7 +281,7 @@ def best_loop(request, pairs):
 
 def trainer_defaults(request, pairs):
     """Seq2SeqTrainer as it comes; only what it needs to run is set."""
-    from transformers import M2M100ForConditionalGeneration, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
+    from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
 
     class Clock(TrainerCallback):
         def on_train_begin(self, *_args, **_more):
@@ -293,7 +299,7 @@ def trainer_defaults(request, pairs):
             given, labels = batch_of([[f["input_ids"], f["labels"]] for f in features], config)
             return given | {"labels": labels}
 
-    model = with_method(M2M100ForConditionalGeneration.from_pretrained(request["model"]), request["method"])
+    model = with_method(peer_model(request), request["method"])
     config = model.config
     rows = [{"input_ids": s, "labels": t} for s, t in pairs]
 
@@ -310,8 +316,7 @@ def trainer_defaults(request, pairs):
 
 def generate(request, pairs):
     import torch
-    from transformers import M2M100ForConditionalGeneration
-    model = M2M100ForConditionalGeneration.from_pretrained(request["model"], dtype=getattr(torch, request["dtype"])).eval()
+    model = peer_model(request, request["dtype"]).eval()
     if request["method"]:
         model = with_method(model, request["method"]).eval()
     pad = model.config.pad_token_id

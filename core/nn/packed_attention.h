@@ -1,0 +1,21 @@
+// Attention over packed rows on the CPU, differentiable: each sentence and head by itself, with its own length, so that nothing is padded,
+// copied into another order or masked. Computed in float32 for float32 and bfloat16 rows. libtorch's fused attention makes its products one
+// by one for every head, too, but through a library whose fixed cost is larger than such a product (measured on sentences of 25 tokens:
+// training in float32 2 to 3 times as fast, in bfloat16 10 times).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "core/nn/rows.h"
+
+namespace permille {
+
+// Whether it can do it, and does it well: up to middling lengths, whose scores stay in the processor's cache.
+bool fits_packed_attention(const at::Tensor& queries, const Rows& rows, const Rows& memory_rows);
+
+// softmax(head_dim^-0.5 q k^T) v: queries [N, D] of `rows`, keys and values [M, D] of `memory_rows` -> [N, D]. causal: only to earlier
+// places.
+at::Tensor packed_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const Rows& rows,
+                            const Rows& memory_rows, std::int64_t heads, bool causal);
+
+}  // namespace permille
