@@ -1,7 +1,6 @@
 #include "core/train/trainer.h"
 
 #include <ATen/ATen.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -12,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/models/safetensors.h"
+#include "core/nn/backward.h"
 #include "core/nn/vocabulary_loss.h"
 
 namespace permille {
@@ -186,10 +186,6 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
     for (const BatchPlan& plan : plans) {
         const TensorBatch batch = collate(train_, plan, base_.architecture(), base_.device());
         const std::uint64_t masks = DropoutStreams::mix(seed_ * 1000003ULL + static_cast<std::uint64_t>(update) * 64 + part++);
-        if (!base_.device().is_cpu()) {
-            at::Generator generator = at::globalContext().defaultGenerator(base_.device());
-            generator.set_current_seed(masks);
-        }
         Forward forward = base_.training(*attached_.attachment, settings_.dropout, masks);
         if (settings_.gradient_checkpointing)
             for (const at::Tensor& value : attached_.values)
@@ -209,13 +205,13 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
             objective = objective + against * scale;
             sums.contrast += against.item<double>();
         }
-        torch::autograd::backward({objective}, {});
+        backward(objective);
         sums.loss += loss.loss.item<double>();
         sums.likelihood += loss.log_likelihood;
         sums.tokens += batch.tokens + batch.source.rows.count();
     }
     const at::Tensor penalty = attached_.method->penalty(base_.layout(), attached_.settings, attached_.values);
-    if (penalty.defined()) torch::autograd::backward({base_.compute() == at::kHalf ? penalty * loss_scale_ : penalty}, {});
+    if (penalty.defined()) backward(base_.compute() == at::kHalf ? penalty * loss_scale_ : penalty);
     return sums;
 }
 
