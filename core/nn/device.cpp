@@ -1,5 +1,7 @@
 #include "core/nn/device.h"
 
+#include <ATen/ATen.h>
+
 #include "core/base/error.h"
 #include "core/nn/accelerators.h"
 
@@ -39,6 +41,12 @@ at::ScalarType parse_dtype(const std::string& dtype, at::Device device) {
         return at::kHalf;
     }
     throw Error(ErrorKind::config, "--dtype", "'" + dtype + "' is not a type", "give float32, bfloat16 or float16");
+}
+
+at::Tensor upload(const at::Tensor& host, const at::Device& device) {
+    if (device.is_cpu()) return host;
+    const at::Tensor pinned = at::empty(host.sizes(), host.options().pinned_memory(true)).copy_(host);
+    return pinned.to(device, /*non_blocking=*/true);
 }
 
 }  // namespace permille

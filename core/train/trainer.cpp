@@ -12,6 +12,7 @@
 #include "core/base/files.h"
 #include "core/models/safetensors.h"
 #include "core/nn/backward.h"
+#include "core/nn/device.h"
 #include "core/nn/vocabulary_loss.h"
 
 namespace permille {
@@ -42,7 +43,7 @@ TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, 
     at::Tensor labels = at::empty({count}, at::kLong);
     auto* label = labels.data_ptr<std::int64_t>();
     for (const auto index : plan) label = std::copy(pairs[index].labels.begin(), pairs[index].labels.end(), label);
-    return {TokenRows::of(sources, device), TokenRows::of(inputs, device), labels.to(device), count};
+    return {TokenRows::of(sources, device), TokenRows::of(inputs, device), upload(labels, device), count};
 }
 
 namespace {
@@ -54,7 +55,7 @@ bool is_out_of_memory(const c10::Error& error) {
     return std::string_view(error.what_without_backtrace()).find("can't allocate memory") != std::string_view::npos;
 }
 
-constexpr std::int64_t kReportEvery = 10;
+constexpr std::int64_t kReportEvery = 10, kMostSkipped = 8;  // skipped: in a row
 
 }  // namespace
 
@@ -170,7 +171,8 @@ bool Trainer::resume() {
 }
 
 Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batches, std::int64_t update, std::int64_t pieces) {
-    UpdateSums sums;
+    const auto options = at::TensorOptions(at::kDouble).device(base_.device());
+    UpdateSums sums{at::zeros({}, options), at::zeros({}, options)};
     std::vector<BatchPlan> plans;
     for (const BatchPlan& batch : batches) {
         const std::size_t size = (batch.size() + static_cast<std::size_t>(pieces) - 1) / static_cast<std::size_t>(pieces);
@@ -181,6 +183,7 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
     for (const BatchPlan& plan : plans)
         for (const auto index : plan) sums.labels += static_cast<std::int64_t>(train_[index].labels.size());
     const ContrastTotals totals = hooks_.contrast ? ContrastTotals::of(*hooks_.contrast, plans) : ContrastTotals();
+    const auto scaled = [&](const at::Tensor& objective) { return running_.scale.defined() ? objective * running_.scale : objective; };
     const Smoothing smoothing = settings_.smoothing_convention == "fairseq" ? Smoothing::fairseq : Smoothing::torch;
     std::uint64_t part = 0;
     for (const BatchPlan& plan : plans) {
@@ -195,23 +198,21 @@ Trainer::UpdateSums Trainer::forward_backward(const std::vector<BatchPlan>& batc
         const Distillation teaching = taught(batch, update);
         const LossSums loss = vocabulary_loss(states, base_.output_weight(forward), base_.logits_bias(), batch.labels,
                                               settings_.label_smoothing, smoothing, teaching.share > 0 ? &teaching : nullptr);
-        const double scale = base_.compute() == at::kHalf ? loss_scale_ : 1.0;
-        at::Tensor objective = loss.loss * (scale / static_cast<double>(sums.labels));
+        at::Tensor objective = loss.loss / static_cast<double>(sums.labels);
         at::Tensor against;
         if (hooks_.contrast)
             against =
                 contrast_loss(base_, forward, *hooks_.contrast, plan, encoded, states, batch.labels, batch.target.rows.lengths, totals);
         if (against.defined()) {
-            objective = objective + against * scale;
-            sums.contrast += against.item<double>();
+            objective = objective + against;
+            sums.contrast += against.detach();
         }
-        backward(objective);
-        sums.loss += loss.loss.item<double>();
-        sums.likelihood += loss.log_likelihood;
+        backward(scaled(objective));
+        sums.loss += loss.loss.detach();
         sums.tokens += batch.tokens + batch.source.rows.count();
     }
     const at::Tensor penalty = attached_.method->penalty(base_.layout(), attached_.settings, attached_.values);
-    if (penalty.defined()) backward(base_.compute() == at::kHalf ? penalty * loss_scale_ : penalty);
+    if (penalty.defined()) backward(scaled(penalty));
     return sums;
 }
 
@@ -257,6 +258,13 @@ void Trainer::exchange_average() {
 
 void Trainer::update() {
     const double started = now();
+    if (!running_.loss.defined()) {
+        const auto options = at::TensorOptions(at::kDouble).device(base_.device());
+        for (at::Tensor* sum : {&running_.loss, &running_.contrast, &running_.norm, &running_.skipped, &running_.in_row,
+                                &running_.longest_row, &running_.last_loss})
+            *sum = at::zeros({}, options);
+        if (base_.compute() == at::kHalf) running_.scale = at::full({}, loss_scale_, options.dtype(at::kFloat));
+    }
     ++update_;
     std::vector<BatchPlan> batches;
     for (std::int64_t i = 0; i < settings_.accumulate; ++i) batches.push_back(batches_.next());
@@ -288,42 +296,69 @@ void Trainer::update() {
     if (gradients.empty())
         throw Error(ErrorKind::config, attached_.method->info().id, "no trained parameter is reached by the training text",
                     "choose other sites");
-    if (base_.compute() == at::kHalf)
-        for (at::Tensor& gradient : gradients) gradient.mul_(1.0 / loss_scale_);
-    at::Tensor squares = at::zeros({}, gradients[0].options());
-    for (const at::Tensor& norm : at::_foreach_norm(gradients, 2)) squares += norm.square();
-    const double norm = std::sqrt(squares.item<double>());
-    const double loss = sums.loss / static_cast<double>(sums.labels);
-    if (!std::isfinite(norm) || !std::isfinite(loss)) {
-        ++skipped_;
-        loss_scale_ = std::max(1.0, loss_scale_ / 2);
-        if (++skipped_in_row_ >= 8)
-            throw Error(ErrorKind::not_a_number, "update " + std::to_string(update_),
-                        "loss or gradient was not a number eight times in a row (loss " + std::to_string(loss) + ")",
-                        "lower the learning rate (now " + std::to_string(learning_rate_) + "), or use float32");
-        log_to(hooks_.sink, "update " + std::to_string(update_) + ": the gradient is not a number, the update is skipped");
-    } else {
-        skipped_in_row_ = 0;
-        if (settings_.clip_norm > 0 && norm > settings_.clip_norm)
-            for (at::Tensor& gradient : gradients) gradient.mul_(settings_.clip_norm / (norm + 1e-6));
-        optimiser_->step(rate());
+    at::Tensor norm = at::stack(at::_foreach_norm(gradients, 2)).norm(2), divisor;
+    if (running_.scale.defined()) norm = norm / running_.scale;
+    const at::Tensor loss = sums.loss / static_cast<double>(sums.labels);
+    const at::Tensor sound = at::isfinite(norm).logical_and_(at::isfinite(loss)), skip = sound.logical_not().to(at::kFloat);
+    if (settings_.clip_norm > 0) divisor = at::clamp_min((norm + 1e-6) / settings_.clip_norm, 1.0);
+    if (running_.scale.defined()) divisor = divisor.defined() ? divisor * running_.scale : running_.scale;
+    optimiser_->step(rate(), divisor, skip);
+    if (running_.scale.defined()) running_.scale = (running_.scale * (1.0 - 0.5 * skip)).clamp_min_(1.0);
+    // What remembers something between updates must not see one that was skipped. Elsewhere the values stand still, which does no harm.
+    const bool remembers =
+        std::any_of(attached_.specs.begin(), attached_.specs.end(), [](const TensorSpec& spec) { return spec.role == TensorRole::state; });
+    if (!remembers || sound.item<bool>()) {
         if (attached_.method->after_update(base_.layout(), attached_.settings, base_.weights(), attached_.values, update_,
                                            settings_.updates))
             attached_.refresh(base_);
-        average();
     }
-    last_loss_ = loss;
+    average();
+    running_.loss += sums.loss;
+    running_.contrast += sums.contrast;
+    running_.norm += norm;
+    running_.skipped += skip;
+    running_.in_row = (running_.in_row + 1.0) * skip;
+    running_.longest_row = at::maximum(running_.longest_row, running_.in_row);
+    running_.last_loss = loss;
     tokens_ += sums.tokens;
-    const double taken = now() - started;
-    seconds_ += taken;
-    window_.loss += sums.loss;
-    window_.contrast += sums.contrast;
     window_.labels += sums.labels;
     window_.tokens += sums.tokens;
-    window_.seconds += taken;
-    window_.norm += norm;
     ++window_.updates;
-    if (hooks_.sink && (window_.updates == kReportEvery || update_ == settings_.updates)) {
+    const bool due = window_.updates == kReportEvery || update_ == settings_.updates;
+    if (due) read_window();
+    const double taken = now() - started;
+    seconds_ += taken;
+    window_.seconds += taken;
+    if (due) report();
+}
+
+void Trainer::read_window() {
+    if (!running_.loss.defined()) return;
+    const at::NoGradGuard guard;
+    std::vector<at::Tensor> list = {running_.loss,   running_.contrast,    running_.norm,     running_.skipped,
+                                    running_.in_row, running_.longest_row, running_.last_loss};
+    if (running_.scale.defined()) list.push_back(running_.scale.to(at::kDouble));
+    const at::Tensor read = at::stack(list).to(at::kCPU);
+    const double* value = read.const_data_ptr<double>();
+    window_.loss = value[0];
+    window_.contrast = value[1];
+    window_.norm = value[2];
+    const auto skipped = static_cast<std::int64_t>(value[3]), in_row = static_cast<std::int64_t>(value[4]);
+    last_loss_ = value[6];
+    if (running_.scale.defined()) loss_scale_ = value[7];
+    running_.skipped.zero_();
+    skipped_ += skipped;
+    if (value[5] >= kMostSkipped)
+        throw Error(ErrorKind::not_a_number, "update " + std::to_string(in_row >= kMostSkipped ? update_ - in_row + kMostSkipped : update_),
+                    "loss or gradient was not a number eight times in a row (loss " + std::to_string(last_loss_) + ")",
+                    "lower the learning rate (now " + std::to_string(learning_rate_) + "), or use float32");
+    if (skipped > 0)
+        log_to(hooks_.sink, "up to update " + std::to_string(update_) + ": the gradient was not a number in " + std::to_string(skipped) +
+                                (skipped == 1 ? " update, which was skipped" : " updates, which were skipped"));
+}
+
+void Trainer::report() {
+    if (hooks_.sink) {
         const auto metric = [&](const char* name, double value) { hooks_.sink({Event::Kind::metric, name, update_, 0, value}); };
         metric("train_loss", window_.loss / static_cast<double>(window_.labels));
         if (hooks_.contrast) metric("contrast_loss", window_.contrast / static_cast<double>(window_.updates));
@@ -332,13 +367,15 @@ void Trainer::update() {
         metric("tokens_per_second", static_cast<double>(window_.tokens) / window_.seconds);
         hooks_.sink({Event::Kind::progress, "training", update_, settings_.updates, 0,
                      window_.seconds / static_cast<double>(window_.updates) * static_cast<double>(settings_.updates - update_)});
-        window_ = {};
     }
+    window_ = {};
+    const at::NoGradGuard guard;
+    for (at::Tensor* sum : {&running_.loss, &running_.contrast, &running_.norm}) sum->zero_();
 }
 
 double Trainer::valid_loss() const {
     const c10::InferenceMode guard;
-    double likelihood = 0;
+    at::Tensor likelihood = at::zeros({}, at::TensorOptions(at::kDouble).device(base_.device()));
     std::int64_t labels = 0;
     const Forward forward = base_.inference(attached_.attachment.get());
     for (const BatchPlan& plan : plan_batches_by_length(valid_, settings_.batch_tokens * 2)) {
@@ -347,7 +384,7 @@ double Trainer::valid_loss() const {
         likelihood += vocabulary_loss(states, base_.output_weight(forward), base_.logits_bias(), batch.labels, 0).log_likelihood;
         labels += batch.tokens;
     }
-    return -likelihood / static_cast<double>(labels);
+    return -likelihood.item<double>() / static_cast<double>(labels);
 }
 
 void Trainer::validate() {
@@ -395,8 +432,12 @@ TrainingResult Trainer::run(std::stop_token stop) {
         update();
         const bool last = update_ == settings_.updates;
         if (!last && settings_.validate_every > 0 && update_ % settings_.validate_every == 0) validate();
-        if (!last && settings_.checkpoint_every > 0 && update_ % settings_.checkpoint_every == 0) save_checkpoint();
+        if (!last && settings_.checkpoint_every > 0 && update_ % settings_.checkpoint_every == 0) {
+            read_window();
+            save_checkpoint();
+        }
     }
+    read_window();
     if (!stopped && validated_ != update_) validate();
     save_checkpoint();
     if (!stopped && !best_values_.empty()) attached_.set_values(best_values_);

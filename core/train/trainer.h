@@ -69,11 +69,14 @@ public:
 
 private:
     struct UpdateSums {
-        double loss = 0, likelihood = 0, contrast = 0;
+        at::Tensor loss, contrast;  // float64 scalars on the device
         std::int64_t labels = 0, tokens = 0;
     };
     UpdateSums forward_backward(const std::vector<BatchPlan>& batches, std::int64_t update, std::int64_t pieces);
     void update();
+    // Reads what the updates since the last time left on the device; until then none of them waits for it. Throws Error(not_a_number).
+    void read_window();
+    void report();
     double rate() const;  // of the current update
     Distillation taught(const TensorBatch& batch, std::int64_t update) const;
     void average();
@@ -97,10 +100,16 @@ private:
 
     std::unique_ptr<Optimiser> optimiser_;
     std::vector<at::Tensor> average_, best_values_;  // average_: of the trained values, undefined for others; empty: none
-    std::int64_t update_ = 0, best_update_ = 0, without_improvement_ = 0, skipped_ = 0, skipped_in_row_ = 0, tokens_ = 0, validated_ = -1;
+    std::int64_t update_ = 0, best_update_ = 0, without_improvement_ = 0, skipped_ = 0, tokens_ = 0, validated_ = -1;
     std::optional<double> best_loss_, best_bleu_;
     double last_loss_ = 0, seconds_ = 0, loss_scale_ = 65536;
-    struct Window {
+    // Float64 scalars on the device.
+    struct Running {
+        at::Tensor loss, contrast, norm;          // sums since the last report
+        at::Tensor skipped, in_row, longest_row;  // updates whose gradient was not a number
+        at::Tensor last_loss, scale;              // scale: of the loss, in float16
+    } running_;
+    struct Window {  // since the last report
         double loss = 0, contrast = 0, seconds = 0, norm = 0;
         std::int64_t labels = 0, tokens = 0, updates = 0;
     } window_;

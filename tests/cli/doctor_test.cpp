@@ -2,6 +2,7 @@
 #include "core/base/files.h"
 #include "tests/support/program.h"
 #include "tests/support/test.h"
+#include "tests/support/toy.h"
 
 namespace permille::test {
 
@@ -39,7 +40,7 @@ TEST_CASE("the devices of libtorch's CUDA part are found once it is loaded", "[c
     CHECK(doctor(PERMILLE_STANDIN_CUDA).json().at("cuda") == Json({"cuda:0"}));
     CHECK(doctor(PERMILLE_STANDIN_CUDA, "2").json().at("cuda") == Json({"cuda:0", "cuda:1"}));
     // A name that is none is told with the last one that is.
-    const Ran ran = permille({"translate", "--model", "none", "--src-lang", "it", "--tgt-lang", "en", "--device", "cuda:2"},
+    const Ran ran = permille({"translate", "--model", kBase, "--src-lang", "it", "--tgt-lang", "en", "--device", "cuda:2"},
                              with_cuda_part(PERMILLE_STANDIN_CUDA, "2"));
     CHECK(ran.code == 1);
     CHECK(ran.err.find("cuda:1") != std::string::npos);
@@ -58,7 +59,7 @@ TEST_CASE("why libtorch's CUDA part gives no device is told, by doctor and where
           Case{PERMILLE_STANDIN_CUDA_EMPTY, "is not libtorch's CUDA part"}}) {
         INFO(test.file);
         CHECK(trouble_of(doctor(test.file, "0")).find(test.words) != std::string::npos);
-        const Ran ran = permille({"translate", "--model", "none", "--src-lang", "it", "--tgt-lang", "en", "--device", "cuda"},
+        const Ran ran = permille({"translate", "--model", kBase, "--src-lang", "it", "--tgt-lang", "en", "--device", "cuda"},
                                  with_cuda_part(test.file, "0"));
         CHECK(ran.code == 1);
         CHECK(ran.err.find(test.words) != std::string::npos);

@@ -100,3 +100,27 @@ TEST_CASE("labels are scored on a device as on the CPU", "[device]") {
     };
     require_close(scores(*there->network), scores(*model->network), 1e-4);
 }
+
+TEST_CASE("a step of decoding waits for the device once", "[device]") {
+    const auto sources = some_sources();
+    const auto model = tiny_model(families().front()), there = on_device(*model);
+    const auto steps = [](const std::vector<std::vector<Candidate>>& found) {
+        std::size_t longest = 0;
+        for (const auto& candidates : found)
+            for (const Candidate& candidate : candidates) longest = std::max(longest, candidate.ids.size());
+        return static_cast<std::int64_t>(longest);
+    };
+    for (const bool rules : {false, true}) {
+        const SearchSettings settings = rules ? ruled(short_search(4)) : short_search(4);
+        beam_search(*there, nullptr, sources, settings);
+        reset_device_work();
+        const auto found = beam_search(*there, nullptr, sources, settings);
+        std::string where;
+        for (const auto& [operation, count] : device_work().waited_in) where += operation + " " + std::to_string(count) + ", ";
+        INFO(where);
+        REQUIRE(device_work().waits <= settings.max_length);
+        reset_device_work();
+        const auto drawn = sample(*there, nullptr, sources, settings);
+        REQUIRE(device_work().waits <= steps(drawn));
+    }
+}

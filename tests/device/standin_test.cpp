@@ -2,6 +2,7 @@
 #include <ATen/Context.h>
 
 #include "core/nn/backward.h"
+#include "core/nn/device.h"
 #include "tests/support/standin_device.h"
 #include "tests/support/tensors.h"
 #include "tests/support/test.h"
@@ -66,6 +67,11 @@ TEST_CASE("the stand-in device counts launches, waits and uploads", "[device]") 
     const at::Tensor here = at::ones({3});
     reset_device_work();
     const at::Tensor there = here.to(standin_device());
+    REQUIRE(device_work().uploads == 1);
+    REQUIRE(device_work().waits == 1);  // until the copy is made
+    require_same(upload(here, standin_device()).to(at::kCPU), here);
+    reset_device_work();
+    upload(here, standin_device());
     REQUIRE(device_work().uploads == 1);
     const at::Tensor sum = (there * 2).sum();
     REQUIRE(device_work().launches == 2);

@@ -146,3 +146,59 @@ TEST_CASE("distillation on a device is that on the CPU", "[device]") {
     const double got = Trainer(*there, moved, pairs, kNone, settings, 0.001, 3, "", hooks_there).run({}).last_train_loss;
     REQUIRE_THAT(got, Catch::Matchers::WithinAbs(want, 1e-3));
 }
+
+TEST_CASE("the host waits for a device only where a run is reported", "[device]") {
+    const auto model = tiny_model(families().front());
+    const auto pairs = random_pairs(60, 50, 7);
+    // In an update. These look at what decides what they do next: whether an update was skipped that must not touch what they remember,
+    // which weights are pruned, and how many rows each of the experts of a block gets.
+    const std::map<std::string, std::int64_t> allowed = {{"adalora", 1}, {"dsee", 1}, {"experts", 5}};
+    for (const bool half : {false, true}) {
+        const auto there = on_device(*model, half ? at::kHalf : at::kFloat);
+        for (const auto& method : methods())
+            for (const char* optimiser : {"adamw", "adafactor"}) {
+                INFO("method " << method->info().id << ", " << optimiser << ", float16 " << half);
+                TrainingSettings settings = some_settings(20);
+                settings.dropout = 0.1;
+                settings.optimiser = optimiser;
+                settings.average_decay = 0.9;
+                Attached attached = on_device(attach_method(*method, *model, small_settings(*method), 1), *there);
+                std::vector<std::int64_t> at_report;
+                std::string where;
+                TrainerHooks hooks;
+                hooks.sink = [&](const Event& event) {
+                    if (event.text != "train_loss") return;
+                    at_report.push_back(device_work().waits);
+                    for (const auto& [operation, count] : device_work().waited_in) where += operation + " " + std::to_string(count) + ", ";
+                };
+                Trainer trainer(*there, attached, pairs, kNone, settings, 0.001, 3, "", hooks);
+                reset_device_work();
+                trainer.run({});
+                INFO(where);
+                REQUIRE(at_report.size() == 2);
+                const std::int64_t between = at_report[1] - at_report[0];  // of ten updates and one report
+                const auto found = allowed.find(method->info().id);
+                CHECK(between <= 1 + 10 * (found == allowed.end() ? 0 : found->second));
+            }
+    }
+}
+
+TEST_CASE("a device whose gradients are never numbers is told so at the next report", "[device]") {
+    const auto model = tiny_model(families().front());
+    auto weights = random_weights(model->layout(), 1);
+    weights[1][0][0] = std::numeric_limits<float>::quiet_NaN();
+    const auto there = on_device(Seq2Seq(model->architecture(), weights, {}, at::kFloat));
+    const auto pairs = random_pairs(60, 50, 7);
+    for (const char* optimiser : {"adamw", "adafactor"}) {
+        TrainingSettings settings = some_settings(5);
+        settings.optimiser = optimiser;
+        Attached attached = attach_method(method_of("bitfit"), *there, Json::object(), 1);
+        std::vector<at::Tensor> before;
+        for (const at::Tensor& value : attached.values) before.push_back(value.detach().clone());
+        REQUIRE(Trainer(*there, attached, pairs, kNone, settings, 0.01, 7, "", {}).run({}).skipped_updates == 5);
+        for (std::size_t i = 0; i < before.size(); ++i) require_same(attached.values[i].detach(), before[i]);
+        settings.updates = 20;
+        require_error([&] { Trainer(*there, attached, pairs, kNone, settings, 0.01, 7, "", {}).run({}); }, ErrorKind::not_a_number,
+                      {"update 8", "learning rate"});
+    }
+}

@@ -317,7 +317,7 @@ at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool non_bloc
     const bool down = to.is_cpu(), up = from.is_cpu();
     const bool pinned = (down && PinnedAllocator::holds(to.storage().data())) || (up && PinnedAllocator::holds(from.storage().data()));
     if (down && !(non_blocking && pinned)) count_wait("copy to the host");
-    // A copy of memory that is not pinned ends before the host goes on, but waits for nothing on a card that is not busy.
+    if (up && !(non_blocking && pinned)) count_wait("copy from the host");
     if (up) count(&DeviceWork::uploads);
     if (!down && !up) count(&DeviceWork::launches);
     const at::Tensor target = down ? to : call.on_host(to);

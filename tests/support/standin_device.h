@@ -22,8 +22,9 @@ at::Device standin_device();
 // Since the last reset, of all threads.
 struct DeviceWork {
     std::int64_t launches = 0;  // operators that compute
-    std::int64_t waits = 0;  // times that the host had to wait for a result: a number read, a copy to the host, a size that depends on data
-    std::int64_t uploads = 0;                       // copies from the host
+    std::int64_t waits = 0;     // times that the host had to wait for a result: a number read, a copy that is not both pinned and without
+                                // waiting, a size by data
+    std::int64_t uploads = 0;   // copies from the host
     std::map<std::string, std::int64_t> waited_in;  // waits by operator, for whoever looks for them
 };
 DeviceWork device_work();
