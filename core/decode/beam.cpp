@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/nn/device.h"
+
 namespace permille {
 
 namespace {
@@ -115,7 +117,7 @@ private:
         tokens_.clear();
         for (const Search& search : running)
             for (const auto tip : search.tips) tokens_.push_back(search.nodes[static_cast<std::size_t>(tip)].token);
-        const at::Tensor states = model_.step(forward_, cache, at::tensor(tokens_, at::kLong).to(model_.device()));
+        const at::Tensor states = model_.step(forward_, cache, upload(at::tensor(tokens_, at::kLong), model_.device()));
         const std::int64_t per_row = std::min(keep, model_.architecture().vocab_size);
         TopTokens best;
         if (!std::all_of(running.begin(), running.end(),

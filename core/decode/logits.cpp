@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/base/error.h"
+#include "core/nn/device.h"
 
 namespace permille {
 
@@ -136,7 +137,7 @@ void LogitsProcessors::change(const at::Tensor& scores, const std::vector<Logits
             for (std::size_t i = from; i < places.size(); ++i) places[i] += static_cast<std::int64_t>(row) * vocab_size_;
         }
         // Read all, then write all: a token that is there twice changes once, as in the reference.
-        const at::Tensor index = at::tensor(places, at::kLong).to(scores.device()), flat = scores.view({-1});
+        const at::Tensor index = upload(at::tensor(places, at::kLong), scores.device()), flat = scores.view({-1});
         flat.index_copy_(0, index, rule->changed(flat.index_select(0, index)));
     }
 }
@@ -156,7 +157,7 @@ void ban(const at::Tensor& scores, const Tokens& places) {
     if (scores.is_cpu()) {
         for (const auto place : places) scores.data_ptr<float>()[place] = kBanned;
     } else {
-        scores.view({-1}).index_fill_(0, at::tensor(places, at::kLong).to(scores.device()), kBanned);
+        scores.view({-1}).index_fill_(0, upload(at::tensor(places, at::kLong), scores.device()), kBanned);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/base/error.h"
+#include "core/nn/device.h"
 #include "core/nn/dropout.h"
 
 namespace permille {
@@ -17,11 +18,20 @@ double uniform(std::uint64_t seed, std::uint64_t sentence, std::uint64_t draw, s
     return static_cast<double>(value >> 11) * 0x1.0p-53;
 }
 
-std::vector<std::int64_t> choose(const at::Tensor& weights, const std::vector<double>& numbers) {
+namespace {
+
+// As choose(), [R] int64 on the device of the weights.
+at::Tensor chosen_columns(const at::Tensor& weights, const std::vector<double>& numbers) {
     const at::Tensor sums = at::cumsum(weights.to(at::kDouble), 1);
-    const at::Tensor number = at::tensor(numbers, at::kDouble).to(weights.device()).unsqueeze(1);
+    const at::Tensor number = upload(at::tensor(numbers, at::kDouble), weights.device()).unsqueeze(1);
     const at::Tensor chosen = at::searchsorted(sums, number * sums.narrow(1, sums.size(1) - 1, 1), false, true);
-    const at::Tensor columns = chosen.clamp_max(weights.size(1) - 1).squeeze(1).to(at::kCPU);
+    return chosen.clamp_max(weights.size(1) - 1).squeeze(1);
+}
+
+}  // namespace
+
+std::vector<std::int64_t> choose(const at::Tensor& weights, const std::vector<double>& numbers) {
+    const at::Tensor columns = chosen_columns(weights, numbers).to(at::kCPU);
     return {columns.const_data_ptr<std::int64_t>(), columns.const_data_ptr<std::int64_t>() + columns.numel()};
 }
 
@@ -72,9 +82,8 @@ private:
     void advance(std::vector<Draw>& running, DecoderCache& cache, std::int64_t length) {
         Tokens last;
         for (const Draw& draw : running) last.push_back(draw.hypothesis.tokens.back());
-        const at::Tensor states = model_.step(forward_, cache, at::tensor(last, at::kLong).to(model_.device()));
-        Tokens next;
-        at::Tensor gained;
+        const at::Tensor states = model_.step(forward_, cache, upload(at::tensor(last, at::kLong), model_.device()));
+        at::Tensor drawn;  // [R, 2]: the token and its log-probability
         if (!std::all_of(running.begin(), running.end(),
                          [&](const Draw& draw) { return settings_.forced(length, draw.most).has_value(); })) {
             at::Tensor scores = model_.logits(forward_, states);
@@ -88,17 +97,19 @@ private:
             std::vector<double> numbers;
             for (const Draw& draw : running)
                 numbers.push_back(uniform(settings_.seed, tasks_[draw.place].source, draw.number, static_cast<std::uint64_t>(length)));
-            next = choose(at::exp(log_p.to(at::kDouble)), numbers);
-            gained = log_p.gather(1, at::tensor(next, at::kLong).to(log_p.device()).unsqueeze(1)).to(at::kCPU).contiguous();
+            // One copy, for which the host waits once: a float64 holds a token and its log-probability exactly.
+            const at::Tensor columns = chosen_columns(at::exp(log_p.to(at::kDouble)), numbers).unsqueeze(1);
+            drawn = at::cat({columns.to(at::kDouble), log_p.gather(1, columns).to(at::kDouble)}, 1).to(at::kCPU);
         }
         for (std::size_t row = 0; row < running.size(); ++row) {
             Draw& draw = running[row];
             if (draw.ended) continue;  // waits for the other draws of its sentence
             const std::optional<std::int64_t> forced = settings_.forced(length, draw.most);
-            const std::int64_t token = forced ? *forced : next[row];
+            const double* found = forced ? nullptr : drawn.const_data_ptr<double>() + 2 * row;
+            const std::int64_t token = forced ? *forced : static_cast<std::int64_t>(found[0]);
             draw.hypothesis.tokens.push_back(token);
             if (!forced) {
-                const auto log_p = static_cast<double>(gained.const_data_ptr<float>()[row]);
+                const double log_p = found[1];
                 if (!std::isfinite(log_p))
                     throw Error(ErrorKind::config, "sampling",
                                 "no token is left to draw after " + std::to_string(length) + " tokens: every one is banned",

@@ -76,8 +76,10 @@ TopTokens on_device(const at::Tensor& scores, std::int64_t k, bool normalise, co
         ban(changed, banned);
         std::tie(values, tokens) = at::topk(changed, k, 1);
     }
-    values = values.to(at::kCPU).contiguous();
-    tokens = tokens.to(at::kCPU).contiguous();
+    // One copy, for which the host waits once: a float64 holds a score and a token exactly.
+    const at::Tensor both = at::stack({values.to(at::kDouble), tokens.to(at::kDouble)}).to(at::kCPU);
+    values = both[0].to(at::kFloat);
+    tokens = both[1].to(at::kLong);
     const auto count = static_cast<std::size_t>(values.numel());
     return {{values.const_data_ptr<float>(), values.const_data_ptr<float>() + count},
             {tokens.const_data_ptr<std::int64_t>(), tokens.const_data_ptr<std::int64_t>() + count}};

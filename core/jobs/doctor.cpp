@@ -8,7 +8,7 @@
 
 #include "core/base/files.h"
 #include "core/jobs/model.h"
-#include "core/models/base_model.h"
+#include "core/nn/accelerators.h"
 #include "core/run/plan.h"
 
 namespace permille {
@@ -36,11 +36,11 @@ Json doctor_report() {
                      {"capability", at::get_cpu_capability()},
                      {"memory_bytes", pages * size}};
     Json cuda = Json::array();
-    if (parse_device("auto").is_cuda())
-        for (c10::DeviceIndex i = 0; i < at::globalContext().getAcceleratorHooksInterface().deviceCount(); ++i)
-            cuda.push_back("cuda:" + std::to_string(i));
+    const Accelerators& accelerators = load_accelerators();
+    for (std::int64_t i = 0; i < accelerators.cuda_devices; ++i) cuda.push_back("cuda:" + std::to_string(i));
     report["cuda"] = cuda;
-    if (cuda.empty()) missing.push_back("a CUDA device (training runs on the CPU; set up with --cuda where there is one)");
+    if (!accelerators.trouble.empty()) missing.push_back("a CUDA device (training runs on the CPU): " + accelerators.trouble);
+    else if (cuda.empty()) missing.push_back("a CUDA device (training runs on the CPU; set up with --cuda where there is one)");
     report["data_folder"] = data_home().string();
     std::error_code code;
     fs::create_directories(data_home(), code);

@@ -1,7 +1,6 @@
 #include "core/models/base_model.h"
 
 #include <ATen/ATen.h>
-#include <dlfcn.h>
 
 #include <algorithm>
 #include <map>
@@ -207,46 +206,6 @@ void save_model(const fs::path& folder, const Json& config, const Layout& layout
                              "forced_eos_token_id", "bad_words_ids", "max_length", "num_beams", "early_stopping"})
         if (config.contains(name) && !config[name].is_null()) generation[name] = config[name];
     write_json(folder / "generation_config.json", generation);
-}
-
-namespace {
-
-// The program links the CPU part of libtorch only; the CUDA part registers itself when it is loaded. Returns whether there is a CUDA
-// device.
-bool has_cuda() {
-    static const bool available = [] {
-        if (!at::hasCUDA()) dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
-        return at::hasCUDA();
-    }();
-    return available;
-}
-
-}  // namespace
-
-at::Device parse_device(const std::string& device) {
-    if (device == "cpu") return at::kCPU;
-    if (device == "auto") return has_cuda() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
-    if (device.rfind("cuda", 0) == 0) {
-        if (!has_cuda())
-            throw Error(ErrorKind::config, "--device", "this machine has no CUDA device that libtorch can use",
-                        "use --device cpu; see 'permille doctor'");
-        try {
-            return at::Device(device == "cuda" ? "cuda:0" : device);
-        } catch (const c10::Error&) {
-        }
-    }
-    throw Error(ErrorKind::config, "--device", "'" + device + "' is not a device", "give auto, cpu, cuda or cuda:N");
-}
-
-at::ScalarType parse_dtype(const std::string& dtype, at::Device device) {
-    if (dtype == "float32") return at::kFloat;
-    if (dtype == "bfloat16") return at::kBFloat16;
-    if (dtype == "float16") {
-        if (device.is_cpu())
-            throw Error(ErrorKind::config, "--dtype", "float16 arithmetic is for CUDA devices", "use float32 or bfloat16 on the CPU");
-        return at::kHalf;
-    }
-    throw Error(ErrorKind::config, "--dtype", "'" + dtype + "' is not a type", "give float32, bfloat16 or float16");
 }
 
 }  // namespace permille

@@ -48,8 +48,4 @@ std::shared_ptr<const BaseModel> load_base(const std::filesystem::path& folder, 
 void save_model(const std::filesystem::path& folder, const Json& config, const Layout& layout, const std::vector<at::Tensor>& weights,
                 at::ScalarType stored, const at::Tensor& logits_bias = {});
 
-// "auto", "cpu", "cuda", "cuda:1" -> a device this machine has; "float32", ... -> a type the device can do. Throw Error(config).
-at::Device parse_device(const std::string& device);
-at::ScalarType parse_dtype(const std::string& dtype, at::Device device);
-
 }  // namespace permille

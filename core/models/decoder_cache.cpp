@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/nn/device.h"
+
 namespace permille {
 
 at::Tensor DecoderCache::self_mask(const Layer& layer, const at::TensorOptions& options) const {
@@ -24,8 +26,8 @@ void DecoderCache::select(const std::vector<std::int64_t>& order, const std::vec
         std::adjacent_find(order.begin(), order.end()) == order.end())
         return;  // nothing moved
     const at::Device device = layers.front().self_keys.device();
-    const at::Tensor index = at::tensor(order, at::kLong).to(device);
-    const at::Tensor sentence_index = shrinks ? at::tensor(sentences, at::kLong).to(device) : at::Tensor();
+    const at::Tensor index = upload(at::tensor(order, at::kLong), device);
+    const at::Tensor sentence_index = shrinks ? upload(at::tensor(sentences, at::kLong), device) : at::Tensor();
     const auto leave = [&](at::Tensor& of_sentences) {
         if (of_sentences.defined()) of_sentences = of_sentences.index_select(0, sentence_index);
     };

@@ -1,6 +1,7 @@
 #include "core/nn/dropout.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -42,7 +43,17 @@ struct Mask {
 
 constexpr std::int64_t kGrain = 1 << 14;
 
-at::Tensor masked(const at::Tensor& x, const Mask& mask) {
+// true where an element is kept; not on the CPU. The generator is the call's own: that of the device is shared by all runs there.
+at::Tensor kept(const at::Tensor& x, std::int64_t stream, double p) {
+    at::Generator generator = at::globalContext().getAcceleratorHooksInterface(x.device().type()).getNewGenerator(x.device().index());
+    generator.set_current_seed(static_cast<std::uint64_t>(stream));
+    return at::empty(x.sizes(), x.options().dtype(at::kBool).requires_grad(false)).bernoulli_(1.0 - p, generator);
+}
+
+at::Tensor masked(const at::Tensor& x, std::int64_t stream, double p) {
+    // The one operator that scales and masks in one pass over a card's memory.
+    if (!x.is_cpu()) return at::native_dropout_backward(x, kept(x, stream, p), 1.0 / (1.0 - p));
+    const Mask mask(stream, p);
     const at::Tensor input = x.to(at::kFloat).contiguous();
     at::Tensor output = at::empty_like(input);
     const float* in = input.const_data_ptr<float>();
@@ -56,10 +67,10 @@ struct Dropout : torch::autograd::Function<Dropout> {
     static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, double p, std::int64_t stream) {
         context->saved_data["p"] = p;
         context->saved_data["stream"] = stream;
-        return masked(x, Mask(stream, p));
+        return masked(x, stream, p);
     }
     static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
-        return {masked(gradients[0], Mask(context->saved_data["stream"].toInt(), context->saved_data["p"].toDouble())), {}, {}};
+        return {masked(gradients[0], context->saved_data["stream"].toInt(), context->saved_data["p"].toDouble()), {}, {}};
     }
 };
 
@@ -69,6 +80,8 @@ struct AddDropout : torch::autograd::Function<AddDropout> {
         context->saved_data["p"] = p;
         context->saved_data["stream"] = stream;
         context->saved_data["type"] = static_cast<std::int64_t>(x.scalar_type());
+        if (!x.is_cpu())
+            return at::addcmul(residual, x.to(residual.scalar_type()), kept(x, stream, p).to(residual.scalar_type()), 1.0 / (1.0 - p));
         const Mask mask(stream, p);
         const at::Tensor base = residual.to(at::kFloat).contiguous(), input = x.to(at::kFloat).contiguous();
         at::Tensor output = at::empty_like(base);
@@ -83,7 +96,7 @@ struct AddDropout : torch::autograd::Function<AddDropout> {
         const auto type = static_cast<at::ScalarType>(context->saved_data["type"].toInt());
         at::Tensor to_x;
         if (context->needs_input_grad(1))
-            to_x = masked(gradients[0], Mask(context->saved_data["stream"].toInt(), context->saved_data["p"].toDouble())).to(type);
+            to_x = masked(gradients[0], context->saved_data["stream"].toInt(), context->saved_data["p"].toDouble()).to(type);
         return {gradients[0], to_x, {}, {}};
     }
 };
@@ -93,14 +106,12 @@ struct AddDropout : torch::autograd::Function<AddDropout> {
 at::Tensor dropout(const at::Tensor& x, double p, DropoutStreams& streams) {
     if (p <= 0) return x;
     const auto stream = static_cast<std::int64_t>(streams.next());
-    if (!x.device().is_cpu()) return at::dropout(x, p, true);
     return Dropout::apply(x, p, stream);
 }
 
 at::Tensor add_dropout(const at::Tensor& residual, const at::Tensor& x, double p, DropoutStreams& streams) {
     if (p <= 0) return residual + x;
     const auto stream = static_cast<std::int64_t>(streams.next());
-    if (!x.device().is_cpu()) return residual + at::dropout(x, p, true);
     return AddDropout::apply(residual, x, p, stream);
 }
 

@@ -1,5 +1,6 @@
 // Dropout whose mask is a function of (seed, call, element): nothing is stored for the backward pass, nothing has to be saved to resume a
-// run, and the result does not depend on the number of threads.
+// run, and the result does not depend on the number of threads nor on what else draws numbers. On the CPU it comes from a hash; another
+// device draws it with a generator made for the call, and draws it again for the backward pass.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -12,13 +12,9 @@ namespace {
 
 // What the backward pass needs to do the layer again.
 struct Again : torch::CustomClassHolder {
-    Again(const Forward& before, LayerFunction function) : forward(before), layer(std::move(function)) {
-        if (!forward.parameter(0).device().is_cpu())
-            generator = at::globalContext().defaultGenerator(forward.parameter(0).device()).get_state();
-    }
+    Again(const Forward& before, LayerFunction function) : forward(before), layer(std::move(function)) {}
     Forward forward;  // as it was before the layer: its dropout streams stand where the layer's first mask is
     LayerFunction layer;
-    at::Tensor generator;  // of a device whose dropout draws from one
 };
 
 struct Recompute : torch::autograd::Function<Recompute> {
@@ -63,15 +59,7 @@ struct Recompute : torch::autograd::Function<Recompute> {
             places.push_back(i);
         }
         const Forward forward = again->forward;
-        at::Generator generator;
-        at::Tensor drawn;  // where the generator stands now
-        if (again->generator.defined()) {
-            generator = at::globalContext().defaultGenerator(forward.parameter(0).device());
-            drawn = generator.get_state();
-            generator.set_state(again->generator);
-        }
         const at::Tensor output = again->layer(forward, inputs);
-        if (drawn.defined()) generator.set_state(drawn);
         const auto found = torch::autograd::grad({output}, wanted, {gradients[0]}, /*retain_graph=*/false, /*create_graph=*/false,
                                                  /*allow_unused=*/true);
         torch::autograd::variable_list result(saved.size() + 2);  // the forward context and the function have none

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/nn/device.h"
 
 namespace permille {
 
@@ -62,8 +63,8 @@ Rows Rows::of(const std::vector<std::int64_t>& lengths, const at::Device& device
             real[b * rows.longest + t] = true;
         }
     }
-    rows.index = index.to(device);
-    rows.keep = keep.to(device);
+    rows.index = upload(index, device);
+    rows.keep = upload(keep, device);
     return rows;
 }
 
@@ -83,8 +84,8 @@ TokenRows TokenRows::of(const std::vector<std::vector<std::int64_t>>& sentences,
         std::iota(position, position + sentence.size(), std::int64_t{0});
         position += sentence.size();
     }
-    tokens.ids = ids.to(device);
-    tokens.positions = positions.to(device);
+    tokens.ids = upload(ids, device);
+    tokens.positions = upload(positions, device);
     return tokens;
 }
 
@@ -105,7 +106,7 @@ PromptedRows PromptedRows::of(const TokenRows& tokens, const std::vector<std::in
         made += extra;
         lengths[b] += extra;
     }
-    const auto moved = [&](const std::vector<std::int64_t>& list) { return at::tensor(list, at::kLong).to(device); };
+    const auto moved = [&](const std::vector<std::int64_t>& list) { return upload(at::tensor(list, at::kLong), device); };
     PromptedRows result;
     result.order = moved(order);
     result.virtual_rows = moved(virtual_rows);

@@ -153,7 +153,7 @@ LossSums vocabulary_loss(const at::Tensor& hidden, const at::Tensor& weight, con
     const auto outputs =
         Loss::apply(hidden, weight, bias.defined() ? std::optional(bias) : std::nullopt, labels, epsilon, smoothing == Smoothing::fairseq,
                     recording && hidden.requires_grad(), recording && weight.requires_grad(), teacher);
-    return {outputs[0], outputs[1].item<double>()};
+    return {outputs[0], outputs[1]};
 }
 
 at::Tensor label_log_probabilities(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& labels) {

@@ -7,8 +7,9 @@
 namespace permille {
 
 struct LossSums {
-    at::Tensor loss;            // scalar, summed over labels, smoothed, differentiable (in nats)
-    double log_likelihood = 0;  // sum of log p(label), natural, not smoothed
+    // Scalars, float64, on the device of the states.
+    at::Tensor loss;            // summed over labels, smoothed, differentiable (in nats)
+    at::Tensor log_likelihood;  // sum of log p(label), natural, not smoothed
 };
 
 // How the smoothing mass epsilon is spread: torch over all V classes, fairseq over the V-1 others.

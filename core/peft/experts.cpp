@@ -78,7 +78,8 @@ public:
         // N k copies of the rows, those of the first expert first.
         const at::Tensor order = std::get<1>(chosen.reshape({-1}).sort(/*stable=*/true, 0, false));
         const at::Tensor inverse = at::empty_like(order).scatter_(0, order, at::arange(order.numel(), order.options()));
-        const at::Tensor counts = at::bincount(chosen.reshape({-1}), {}, values_.router.size(0));
+        const at::Tensor flat = chosen.reshape({-1});  // counted without bincount, for whose size the host would wait
+        const at::Tensor counts = at::zeros({values_.router.size(0)}, flat.options()).scatter_add_(0, flat, at::ones_like(flat));
         if (values_.load.defined() && at::GradMode::is_enabled()) values_.load.add_(counts);
         const at::Tensor copies = x.to(forward.compute).unsqueeze(1).expand({-1, active_, -1}).reshape({order.numel(), x.size(1)});
         const at::Tensor results = through(forward, block, ReorderRows::apply(copies, order, inverse), counts.to(at::kCPU));

@@ -53,7 +53,7 @@ private:
         const at::Tensor scores = router_.size() == 1 ? similarity_scores(looks, router_[0]) : mlp_scores(looks, router_[0], router_[1]);
         const at::Tensor chosen = best(scores).view({-1});  // [N k]
         const at::Tensor places = std::get<1>(chosen.sort(/*stable=*/true, 0, false)).div_(active_, "floor");
-        const at::Tensor counts = at::bincount(chosen, {}, experts_).to(at::kCPU);
+        const at::Tensor counts = at::zeros({experts_}, chosen.options()).scatter_add_(0, chosen, at::ones_like(chosen)).to(at::kCPU);
         at::Tensor y = weights.outer_bias.to(at::kFloat).repeat({rows.size(0), 1});
         std::int64_t first = 0;
         for (std::int64_t e = 0; e < experts_; ++e) {

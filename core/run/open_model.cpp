@@ -1,6 +1,8 @@
 #include "core/run/open_model.h"
 
 #include "core/bases/find.h"
+#include "core/nn/accelerators.h"
+#include "core/nn/device.h"
 #include "core/nn/threads.h"
 #include "core/text/tokenizers.h"
 
@@ -12,6 +14,8 @@ OpenModel open_model(const std::string& model, const DeviceSettings& settings, c
     open.device = settings;
     use_threads(settings.threads);
     const at::Device device = parse_device(settings.device);
+    if (const std::string& trouble = load_accelerators().trouble; settings.device == "auto" && !trouble.empty())
+        log_to(sink, "on the CPU: " + trouble);
     const fs::path folder = find_model(model, sink, stop);
     open.base = load_base(folder, device, parse_dtype(settings.dtype, device));
     if (!open.base->note.empty()) log_to(sink, folder.string() + ": " + open.base->note);

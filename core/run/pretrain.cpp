@@ -1,3 +1,4 @@
+#include "core/nn/device.h"
 #include "core/run/pretrain.h"
 
 #include <ATen/ATen.h>

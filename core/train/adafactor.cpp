@@ -1,6 +1,5 @@
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "core/train/optimiser.h"
@@ -11,7 +10,7 @@ namespace {
 
 constexpr double kDecayPower = -0.8, kEpsilon = 1e-30, kClip = 1.0;
 
-double root_mean_square(const at::Tensor& tensor) { return tensor.norm(2).item<double>() / std::sqrt(static_cast<double>(tensor.numel())); }
+at::Tensor root_mean_square(const at::Tensor& tensor) { return tensor.norm(2) / std::sqrt(static_cast<double>(tensor.numel())); }
 
 class Adafactor : public Optimiser {
 public:
@@ -32,27 +31,37 @@ public:
         }
     }
 
-    void step(double rate) override {
+    // What a step depends on stays on the device, so that nobody waits for it.
+    void step(double rate, const at::Tensor& divisor, const at::Tensor& skip) override {
         for (std::size_t i = 0; i < attached_.values.size(); ++i) {
-            const at::Tensor gradient = attached_.values[i].grad();
+            at::Tensor gradient = attached_.values[i].grad();
             if (!gradient.defined()) continue;  // not reached by this batch
+            if (divisor.defined()) gradient.div_(divisor);
+            if (skip.defined()) gradient = at::where(skip > 0, 0.0, gradient);  // it may be no number
             const Moments& moments = moments_[i];
             const double own_rate = rate * attached_.specs[i].rate;
-            const double decay = 1.0 - std::pow(moments.steps.add_(1.0).item<double>(), kDecayPower);
+            if (skip.defined()) moments.steps.add_(1.0 - skip);
+            else moments.steps.add_(1.0);
+            at::Tensor fresh = moments.steps.to(at::kDouble).clamp_min(1.0).pow(kDecayPower).to(at::kFloat);  // share of the new squares
+            if (skip.defined()) fresh = fresh * (1.0 - skip);
             const at::Tensor squares = gradient.square().add_(kEpsilon);
             at::Tensor update;
             if (moments.whole.defined()) {
-                moments.whole.mul_(decay).add_(squares, 1.0 - decay);
+                moments.whole.lerp_(squares, fresh);
                 update = moments.whole.rsqrt().mul_(gradient);
             } else {  // V is approximated by (row means x column means) / mean
-                moments.rows.mul_(decay).add_(squares.mean({-1}), 1.0 - decay);
-                moments.columns.mul_(decay).add_(squares.mean({-2}), 1.0 - decay);
+                moments.rows.lerp_(squares.mean({-1}), fresh);
+                moments.columns.lerp_(squares.mean({-2}), fresh);
                 const at::Tensor of_row = (moments.rows / moments.rows.mean({-1}, true)).rsqrt_().unsqueeze(-1);
                 update = at::mul(of_row, moments.columns.rsqrt().unsqueeze(-2)).mul_(gradient);
             }
-            update.mul_(own_rate / std::max(1.0, root_mean_square(update) / kClip));
+            update.mul_(own_rate / at::clamp_min(root_mean_square(update) / kClip, 1.0));
+            if (skip.defined()) update = at::where(skip > 0, 0.0, update);
             at::Tensor value = attached_.values[i];
-            if (weight_decay_ > 0) value.mul_(1.0 - weight_decay_ * own_rate);
+            if (weight_decay_ > 0) {
+                if (skip.defined()) value.mul_(1.0 - (1.0 - skip) * (weight_decay_ * own_rate));
+                else value.mul_(1.0 - weight_decay_ * own_rate);
+            }
             value.sub_(update);
         }
     }

@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 
 #include <map>
+#include <optional>
 
 #include "core/train/optimiser.h"
 
@@ -18,7 +19,7 @@ public:
         }
     }
 
-    void step(double rate) override {
+    void step(double rate, const at::Tensor& divisor, const at::Tensor& skip) override {
         struct Group {  // of one learning rate
             std::vector<at::Tensor> values, gradients, first, second, steps;
         };
@@ -31,11 +32,15 @@ public:
             group.gradients.push_back(gradient);
             group.first.push_back(first_[i]);
             group.second.push_back(second_[i]);
-            group.steps.push_back(steps_[i].add_(1.0));
+            group.steps.push_back(steps_[i]);
         }
-        for (auto& [factor, group] : groups)
+        const auto optional = [](const at::Tensor& tensor) { return tensor.defined() ? std::optional(tensor) : std::nullopt; };
+        for (auto& [factor, group] : groups) {
+            if (skip.defined()) at::_foreach_add_(group.steps, 1.0 - skip);
+            else at::_foreach_add_(group.steps, 1.0);
             at::_fused_adamw_(group.values, group.gradients, group.first, group.second, {}, group.steps, rate * factor, settings_.beta1,
-                              settings_.beta2, settings_.weight_decay, settings_.epsilon, false, false);
+                              settings_.beta2, settings_.weight_decay, settings_.epsilon, false, false, optional(divisor), optional(skip));
+        }
     }
 
 private:

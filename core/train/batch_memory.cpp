@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <memory>
@@ -12,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/models/seq2seq.h"
+#include "core/nn/backward.h"
 #include "core/nn/threads.h"
 #include "core/peft/attach.h"
 
@@ -78,7 +78,7 @@ std::int64_t peak_of(const Architecture& a, const Method& method, const Json& se
     }
     counter->start();
     const at::Tensor states = network.decode(forward, network.encode(forward, rows), rows);
-    if (states.requires_grad()) torch::autograd::backward({states.sum()}, {});
+    if (states.requires_grad()) backward(states.sum());
     return std::max<std::int64_t>(0, counter->peak() - waiting);
 }
 

@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "core/nn/device.h"
 #include "core/nn/vocabulary_loss.h"
 
 namespace permille {
@@ -14,7 +15,7 @@ namespace {
 
 using Numbers = std::vector<std::int64_t>;
 
-at::Tensor moved(const Numbers& numbers, const at::Device& device) { return at::tensor(numbers, at::kLong).to(device); }
+at::Tensor moved(const Numbers& numbers, const at::Device& device) { return upload(at::tensor(numbers, at::kLong), device); }
 
 // Where each sentence's rows begin in packed rows.
 Numbers starts_of(const Numbers& lengths) {

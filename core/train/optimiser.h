@@ -18,7 +18,10 @@ class Optimiser {
 public:
     virtual ~Optimiser() = default;
     // One step of every attached value that has a gradient, at this learning rate times the value's own factor. Without gradient mode.
-    virtual void step(double rate) = 0;
+    // divisor: of all gradients, which are left divided; skip: 1 where the step is not to be made. Both float32 of 0 dimensions on the
+    // device, so that nobody waits for them, or undefined.
+    virtual void step(double rate, const at::Tensor& divisor, const at::Tensor& skip) = 0;
+    void step(double rate) { step(rate, {}, {}); }
     // All that is remembered between steps; the names are "<what>.<name of the value>". Tensors are shared, not copied.
     const std::vector<std::pair<std::string, at::Tensor>>& state() const { return state_; }
     // Takes the tensors of these names. Throws Error(tensor) naming `where` and the tensor when one is missing or of another shape.

@@ -12,6 +12,12 @@
 
 namespace permille {
 
+namespace {
+
+constexpr std::int64_t kMostSkipped = 8;  // in a row
+
+}  // namespace
+
 double schedule_factor(const std::string& schedule, std::int64_t update, std::int64_t warmup, std::int64_t total, double power) {
     const auto u = static_cast<double>(update), w = static_cast<double>(std::max<std::int64_t>(warmup, 1)), n = static_cast<double>(total);
     if (update < warmup) return u / w;
@@ -27,9 +33,41 @@ TrainingState::TrainingState(const Seq2Seq& model, Attached& tuned, const Traini
     : base(model), attached(tuned), settings(given), learning_rate(peak), seed(from), optimiser(make_optimiser(tuned, given)) {
     std::set<std::string> names;  // by which checkpoints tell the tensors apart
     for (const TensorSpec& spec : attached.specs) PERMILLE_ASSERT(names.insert(spec.name).second);
+    const auto options = at::TensorOptions(at::kDouble).device(base.device());
+    for (at::Tensor* sum :
+         {&running.loss, &running.contrast, &running.norm, &running.skipped, &running.in_row, &running.longest_row, &running.last_loss})
+        *sum = at::zeros({}, options);
+    if (base.compute() == at::kHalf) running.scale = at::full({}, loss_scale, options.dtype(at::kFloat));
     if (settings.average_decay > 0)
         for (std::size_t i = 0; i < attached.values.size(); ++i)
             average.push_back(attached.specs[i].role == TensorRole::trained ? attached.values[i].detach().clone() : at::Tensor());
+}
+
+TrainingState::Sums TrainingState::read(const EventSink& log) {
+    const at::NoGradGuard guard;
+    std::vector<at::Tensor> list = {running.loss,   running.contrast,    running.norm,     running.skipped,
+                                    running.in_row, running.longest_row, running.last_loss};
+    if (running.scale.defined()) list.push_back(running.scale.to(at::kDouble));
+    const at::Tensor values = at::stack(list).to(at::kCPU);
+    const double* value = values.const_data_ptr<double>();
+    const auto skipped_now = static_cast<std::int64_t>(value[3]), in_row = static_cast<std::int64_t>(value[4]);
+    if (update > 0) last_loss = value[6];
+    if (running.scale.defined()) loss_scale = value[7];
+    running.skipped.zero_();
+    skipped += skipped_now;
+    if (value[5] >= kMostSkipped)
+        throw Error(ErrorKind::not_a_number, "update " + std::to_string(in_row >= kMostSkipped ? update - in_row + kMostSkipped : update),
+                    "loss or gradient was not a number eight times in a row (loss " + std::to_string(last_loss) + ")",
+                    "lower the learning rate (now " + std::to_string(learning_rate) + "), or use float32");
+    if (skipped_now > 0)
+        log_to(log, "up to update " + std::to_string(update) + ": the gradient was not a number in " + std::to_string(skipped_now) +
+                        (skipped_now == 1 ? " update, which was skipped" : " updates, which were skipped"));
+    return {value[0], value[1], value[2]};
+}
+
+void TrainingState::restart_sums() {
+    const at::NoGradGuard guard;
+    for (at::Tensor* sum : {&running.loss, &running.contrast, &running.norm}) sum->zero_();
 }
 
 double TrainingState::rate() const {
@@ -127,6 +165,8 @@ void TrainingState::restore(const TensorMap& tensors, const TensorMap& kept, con
     last_loss = counts.at("last_loss").get<double>();
     seconds = counts.at("seconds").get<double>();
     loss_scale = counts.at("loss_scale").get<double>();
+    running.last_loss.fill_(last_loss);
+    if (running.scale.defined()) running.scale.fill_(loss_scale);
     if (counts.contains("best_loss")) best_loss = counts["best_loss"].get<double>();
     if (counts.contains("best_bleu")) best_bleu = counts["best_bleu"].get<double>();
     attached.refresh(base);

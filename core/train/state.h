@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/events.h"
 #include "core/base/spec.h"
 #include "core/models/seq2seq.h"
 #include "core/peft/attach.h"
@@ -39,12 +40,26 @@ struct TrainingState {
     std::int64_t best_update = 0;  // of the best values
     std::int64_t validated = -1;   // the update of the last validation
     std::int64_t without_improvement = 0;
-    std::int64_t skipped = 0, skipped_in_row = 0;  // updates whose gradient was not a number
-    std::int64_t tokens = 0;                       // source and target, no padding
-    double last_loss = 0;                          // nats per target token, smoothed as trained
-    double seconds = 0;                            // of training proper
-    double loss_scale = 65536;                     // of float16 training
+    std::int64_t skipped = 0;   // updates whose gradient was not a number
+    std::int64_t tokens = 0;    // source and target, no padding
+    double last_loss = 0;       // nats per target token, smoothed as trained
+    double seconds = 0;         // of training proper
+    double loss_scale = 65536;  // of float16 training; as last read
     std::optional<double> best_loss, best_bleu;
+
+    // What updates leave on the device, float64 scalars, so that none of them waits for it; read() fetches them.
+    struct Running {
+        at::Tensor loss, contrast, norm;          // sums since restart_sums()
+        at::Tensor skipped, in_row, longest_row;  // updates whose gradient was not a number
+        at::Tensor last_loss, scale;              // scale: of the loss, float32, undefined but in float16
+    } running;
+    // Sums over the updates since restart_sums(): loss over labels, contrast and gradient norm over updates.
+    struct Sums {
+        double loss = 0, contrast = 0, norm = 0;
+    };
+    // Waits for the device. Counts skipped updates, which the log is told of. Throws Error(not_a_number) after eight of them in a row.
+    Sums read(const EventSink& log);
+    void restart_sums();
 
     double rate() const;  // of the present update
     // After an update: takes the values into the moving average.

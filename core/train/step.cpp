@@ -1,12 +1,12 @@
 #include "core/train/step.h"
 
 #include <ATen/ATen.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/base/error.h"
+#include "core/nn/backward.h"
+#include "core/nn/device.h"
 #include "core/nn/dropout.h"
 #include "core/nn/vocabulary_loss.h"
 
@@ -27,7 +27,7 @@ TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, 
     at::Tensor labels = at::empty({count}, at::kLong);
     auto* label = labels.data_ptr<std::int64_t>();
     for (const auto index : plan) label = std::copy(pairs[index].labels.begin(), pairs[index].labels.end(), label);
-    return {TokenRows::of(sources, device), TokenRows::of(inputs, device), labels.to(device), count};
+    return {TokenRows::of(sources, device), TokenRows::of(inputs, device), upload(labels, device), count};
 }
 
 namespace {
@@ -55,12 +55,22 @@ Distillation taught(const StepTask& task, const TensorBatch& batch) {
     return teaching;
 }
 
-StepSums forward_backward(const StepTask& task, std::int64_t pieces) {
+// Of one update, float64 scalars on the device.
+struct Found {
+    at::Tensor loss, contrast;
+    StepSize size;
+};
+
+Found forward_backward(const StepTask& task, std::int64_t pieces) {
     TrainingState& state = *task.state;
     const Seq2Seq& base = state.base;
     const TrainingSettings& settings = state.settings;
     Attached& attached = state.attached;
-    StepSums sums;
+    const auto options = at::TensorOptions(at::kDouble).device(base.device());
+    Found found{at::zeros({}, options), at::zeros({}, options), {}};
+    const auto scaled = [&](const at::Tensor& objective) {
+        return state.running.scale.defined() ? objective * state.running.scale : objective;
+    };
     std::vector<BatchPlan> plans;
     for (const BatchPlan& batch : task.batches) {
         const std::size_t size = (batch.size() + static_cast<std::size_t>(pieces) - 1) / static_cast<std::size_t>(pieces);
@@ -69,17 +79,13 @@ StepSums forward_backward(const StepTask& task, std::int64_t pieces) {
                                batch.begin() + static_cast<std::ptrdiff_t>(std::min(batch.size(), from + size)));
     }
     for (const BatchPlan& plan : plans)
-        for (const auto index : plan) sums.labels += static_cast<std::int64_t>((*task.pairs)[index].labels.size());
+        for (const auto index : plan) found.size.labels += static_cast<std::int64_t>((*task.pairs)[index].labels.size());
     const ContrastTotals totals = task.contrast ? ContrastTotals::of(*task.contrast, plans) : ContrastTotals();
     const Smoothing smoothing = settings.smoothing_convention == "fairseq" ? Smoothing::fairseq : Smoothing::torch;
     std::uint64_t part = 0;
     for (const BatchPlan& plan : plans) {
         const TensorBatch batch = collate(*task.pairs, plan, base.architecture(), base.device());
         const std::uint64_t masks = DropoutStreams::mix(state.seed * 1000003ULL + static_cast<std::uint64_t>(state.update) * 64 + part++);
-        if (!base.device().is_cpu()) {
-            at::Generator generator = at::globalContext().defaultGenerator(base.device());
-            generator.set_current_seed(masks);
-        }
         Forward forward = base.training(*attached.attachment, settings.dropout, masks);
         if (settings.gradient_checkpointing)
             for (const at::Tensor& value : attached.values)
@@ -89,37 +95,35 @@ StepSums forward_backward(const StepTask& task, std::int64_t pieces) {
         const Distillation teaching = taught(task, batch);
         const LossSums loss = vocabulary_loss(states, base.output_weight(forward), base.logits_bias(), batch.labels,
                                               settings.label_smoothing, smoothing, teaching.share > 0 ? &teaching : nullptr);
-        const double scale = base.compute() == at::kHalf ? state.loss_scale : 1.0;
-        at::Tensor objective = loss.loss * (scale / static_cast<double>(sums.labels));
+        at::Tensor objective = loss.loss * (1.0 / static_cast<double>(found.size.labels));
         at::Tensor against;
         if (task.contrast)
             against = contrast_loss(base, forward, *task.contrast, plan, encoded, states, batch.labels, batch.target.rows.lengths, totals);
         if (against.defined()) {
-            objective = objective + against * scale;
-            sums.contrast += against.item<double>();
+            objective = objective + against;
+            found.contrast += against.detach();
         }
-        torch::autograd::backward({objective}, {});
-        sums.loss += loss.loss.item<double>();
-        sums.likelihood += loss.log_likelihood;
-        sums.tokens += batch.tokens + batch.source.rows.count();
+        backward(scaled(objective));
+        found.loss += loss.loss.detach();
+        found.size.tokens += batch.tokens + batch.source.rows.count();
     }
     const at::Tensor penalty = attached.method->penalty(base.layout(), attached.settings, attached.values);
-    if (penalty.defined()) torch::autograd::backward({base.compute() == at::kHalf ? penalty * state.loss_scale : penalty}, {});
-    return sums;
+    if (penalty.defined()) backward(scaled(penalty));
+    return found;
 }
 
 // Forward and backward pass of one task, then its update.
-StepSums step(StepTask& task) {
+StepSize step(StepTask& task) {
     TrainingState& state = *task.state;
     const Seq2Seq& base = state.base;
     const TrainingSettings& settings = state.settings;
     Attached& attached = state.attached;
     ++state.update;
-    StepSums sums;
+    Found found;
     for (std::int64_t pieces = 1;; pieces *= 2) {
         for (at::Tensor& value : attached.values) value.mutable_grad() = at::Tensor();
         try {
-            sums = forward_backward(task, pieces);
+            found = forward_backward(task, pieces);
             break;
         } catch (const c10::Error& error) {
             if (!is_out_of_memory(error))
@@ -142,41 +146,39 @@ StepSums step(StepTask& task) {
     if (gradients.empty())
         throw Error(ErrorKind::config, attached.method->info().id, "no trained parameter is reached by the training text",
                     "choose other sites");
-    if (base.compute() == at::kHalf)
-        for (at::Tensor& gradient : gradients) gradient.mul_(1.0 / state.loss_scale);
-    at::Tensor squares = at::zeros({}, gradients[0].options());
-    for (const at::Tensor& norm : at::_foreach_norm(gradients, 2)) squares += norm.square();
-    sums.norm = std::sqrt(squares.item<double>());
-    const double loss = sums.loss / static_cast<double>(sums.labels);
-    if (!std::isfinite(sums.norm) || !std::isfinite(loss)) {
-        ++state.skipped;
-        state.loss_scale = std::max(1.0, state.loss_scale / 2);
-        if (++state.skipped_in_row >= 8)
-            throw Error(ErrorKind::not_a_number, "update " + std::to_string(state.update),
-                        "loss or gradient was not a number eight times in a row (loss " + std::to_string(loss) + ")",
-                        "lower the learning rate (now " + std::to_string(state.learning_rate) + "), or use float32");
-        log_to(task.sink, "update " + std::to_string(state.update) + ": the gradient is not a number, the update is skipped");
-    } else {
-        state.skipped_in_row = 0;
-        if (settings.clip_norm > 0 && sums.norm > settings.clip_norm)
-            for (at::Tensor& gradient : gradients) gradient.mul_(settings.clip_norm / (sums.norm + 1e-6));
-        state.optimiser->step(state.rate());
-        if (attached.method->after_update(base.layout(), attached.settings, base.weights(), attached.values, state.update,
-                                          settings.updates))
-            attached.refresh(base);
-        state.take_average();
-    }
-    state.last_loss = loss;
-    state.tokens += sums.tokens;
-    return sums;
+    TrainingState::Running& running = state.running;
+    at::Tensor norm = at::stack(at::_foreach_norm(gradients, 2)).norm(2), divisor;
+    if (running.scale.defined()) norm = norm / running.scale;
+    const at::Tensor loss = found.loss / static_cast<double>(found.size.labels);
+    const at::Tensor sound = at::isfinite(norm).logical_and_(at::isfinite(loss)), skip = sound.logical_not().to(at::kFloat);
+    if (settings.clip_norm > 0) divisor = at::clamp_min((norm + 1e-6) / settings.clip_norm, 1.0);
+    if (running.scale.defined()) divisor = divisor.defined() ? divisor * running.scale : running.scale;
+    state.optimiser->step(state.rate(), divisor, skip);
+    if (running.scale.defined()) running.scale = (running.scale * (1.0 - 0.5 * skip)).clamp_min_(1.0);
+    // What remembers something between updates must not see one that was skipped. Elsewhere the values stand still, which does no harm.
+    const bool remembers =
+        std::any_of(attached.specs.begin(), attached.specs.end(), [](const TensorSpec& spec) { return spec.role == TensorRole::state; });
+    if ((!remembers || sound.item<bool>()) &&
+        attached.method->after_update(base.layout(), attached.settings, base.weights(), attached.values, state.update, settings.updates))
+        attached.refresh(base);
+    state.take_average();
+    running.loss += found.loss;
+    running.contrast += found.contrast;
+    running.norm += norm;
+    running.skipped += skip;
+    running.in_row = (running.in_row + 1.0) * skip;
+    running.longest_row = at::maximum(running.longest_row, running.in_row);
+    running.last_loss = loss;
+    state.tokens += found.size.tokens;
+    return found.size;
 }
 
 }  // namespace
 
-std::vector<StepSums> training_step(std::span<StepTask> tasks) {
-    std::vector<StepSums> sums;
-    for (StepTask& task : tasks) sums.push_back(step(task));
-    return sums;
+std::vector<StepSize> training_step(std::span<StepTask> tasks) {
+    std::vector<StepSize> sizes;
+    for (StepTask& task : tasks) sizes.push_back(step(task));
+    return sizes;
 }
 
 }  // namespace permille

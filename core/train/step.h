@@ -29,18 +29,17 @@ struct StepTask {
     std::vector<BatchPlan> batches;                 // of it, accumulated
     const Seq2Seq* teacher = nullptr;               // to distil from; null: none
     const Contrast* contrast = nullptr;             // wrong translations to train against; null: none
-    EventSink sink;                                 // learns of splits and skipped updates
+    EventSink sink;                                 // learns of splits
 };
 
-// Of one update.
-struct StepSums {
-    double loss = 0, likelihood = 0, contrast = 0;  // sums over labels, nats; contrast: of the update
-    std::int64_t labels = 0, tokens = 0;            // tokens: source and target
-    double norm = 0;                                // of the gradient, before clipping
+// What one update was made of, no padding; what it found stays on the device, in TrainingState::running.
+struct StepSize {
+    std::int64_t labels = 0, tokens = 0;  // tokens: source and target
 };
 
 // One update of every task, in their order; each counts as if it were alone. A batch that does not fit into memory is split (same update,
-// slower). An update whose gradient is not a number is skipped. Throws Error(device_memory, not_a_number, config).
-std::vector<StepSums> training_step(std::span<StepTask> tasks);
+// slower). An update whose gradient is not a number is skipped. Nothing waits for the
+// device. Throws Error(device_memory, config).
+std::vector<StepSize> training_step(std::span<StepTask> tasks);
 
 }  // namespace permille

@@ -63,7 +63,9 @@ Trainer::Trainer(const Seq2Seq& base, Attached& attached, const std::vector<Toke
 CheckpointOwner Trainer::owner() const { return {state_.identity(train_.size()), text_}; }
 
 void Trainer::save_checkpoint() {
-    if (!checkpoint_.empty()) writer_.write(state_, owner(), batches_.position());
+    if (checkpoint_.empty()) return;
+    state_.read(hooks_.sink);
+    writer_.write(state_, owner(), batches_.position());
 }
 
 bool Trainer::resume() {
@@ -77,33 +79,39 @@ void Trainer::update() {
     const double started = now();
     StepTask task{&state_, &train_, {}, hooks_.teacher, hooks_.contrast, hooks_.sink};
     for (std::int64_t i = 0; i < state_.settings.accumulate; ++i) task.batches.push_back(batches_.next());
-    const StepSums sums = training_step({&task, 1}).front();
-    const double taken = now() - started;
-    state_.seconds += taken;
-    window_.loss += sums.loss;
-    window_.contrast += sums.contrast;
-    window_.labels += sums.labels;
-    window_.tokens += sums.tokens;
-    window_.seconds += taken;
-    window_.norm += sums.norm;
+    const StepSize size = training_step({&task, 1}).front();
+    window_.labels += size.labels;
+    window_.tokens += size.tokens;
     ++window_.updates;
     const std::int64_t done = state_.update, total = state_.settings.updates;
-    if (!hooks_.sink || (window_.updates < kReportEvery && done < total)) return;
+    const bool due = window_.updates >= kReportEvery || done == total;
+    const TrainingState::Sums sums = due ? state_.read(hooks_.sink) : TrainingState::Sums();
+    const double taken = now() - started;
+    state_.seconds += taken;
+    window_.seconds += taken;
+    if (!due) return;
+    report(sums);
+    window_ = {};
+    state_.restart_sums();
+}
+
+void Trainer::report(const TrainingState::Sums& sums) const {
+    if (!hooks_.sink) return;
+    const std::int64_t done = state_.update, total = state_.settings.updates;
     const auto mean = [&](double sum) { return sum / static_cast<double>(window_.updates); };
     const auto metric = [&](StepFigure figure, double value) { hooks_.sink(StepMetric{done, figure, value}); };
-    metric(StepFigure::train_loss, window_.loss / static_cast<double>(window_.labels));
-    if (hooks_.contrast) metric(StepFigure::contrast_loss, mean(window_.contrast));
+    metric(StepFigure::train_loss, sums.loss / static_cast<double>(window_.labels));
+    if (hooks_.contrast) metric(StepFigure::contrast_loss, mean(sums.contrast));
     metric(StepFigure::learning_rate, state_.rate());
-    metric(StepFigure::gradient_norm, mean(window_.norm));
+    metric(StepFigure::gradient_norm, mean(sums.norm));
     metric(StepFigure::tokens_per_second, static_cast<double>(window_.tokens) / window_.seconds);
     hooks_.sink(Progress{"training", done, total, mean(window_.seconds) * static_cast<double>(total - done)});
-    window_ = {};
 }
 
 double Trainer::valid_loss(const std::stop_token& stop) const {
     const c10::InferenceMode guard;
     const Seq2Seq& base = state_.base;
-    double likelihood = 0;
+    at::Tensor likelihood = at::zeros({}, at::TensorOptions(at::kDouble).device(base.device()));
     std::int64_t labels = 0;
     const Forward forward = base.inference(state_.attached.attachment.get());
     for (const BatchPlan& plan : plan_batches_by_length(valid_, state_.settings.batch_tokens * 2)) {
@@ -113,7 +121,7 @@ double Trainer::valid_loss(const std::stop_token& stop) const {
         likelihood += vocabulary_loss(states, base.output_weight(forward), base.logits_bias(), batch.labels, 0).log_likelihood;
         labels += batch.tokens;
     }
-    return -likelihood / static_cast<double>(labels);
+    return -likelihood.item<double>() / static_cast<double>(labels);
 }
 
 bool Trainer::validate(const std::stop_token& stop) {
@@ -169,6 +177,7 @@ TrainingResult Trainer::run(std::stop_token stop) {
         }
         update();
     }
+    state_.read(hooks_.sink);
     if (!stopped && state_.validated != state_.update && !validate(stop)) stopped = true;
     save_checkpoint();
     writer_.finish();

@@ -63,6 +63,7 @@ public:
 
 private:
     void update();
+    void report(const TrainingState::Sums& sums) const;
     // False when stopped on the way: then nothing has changed.
     bool validate(const std::stop_token& stop);
     void save_checkpoint();
@@ -76,8 +77,8 @@ private:
     std::filesystem::path checkpoint_;
     std::string text_;  // fingerprint of text and wrong translations; with a checkpoint only
     CheckpointWriter writer_;
-    struct Window {
-        double loss = 0, contrast = 0, seconds = 0, norm = 0;
+    struct Window {  // since the last report
+        double seconds = 0;
         std::int64_t labels = 0, tokens = 0, updates = 0;
     } window_;
 };

@@ -1,7 +1,7 @@
 # Imported targets for an unpacked libtorch: a PyPI wheel's torch folder, a virtual environment's, or pytorch.org's archive.
 #
-# We do not use find_package(Torch): with a CUDA wheel it wants a whole CUDA toolkit. The programs link the CPU part only and load
-# libtorch_cuda.so at start when it is there, so one binary serves both kinds of machine.
+# We do not use find_package(Torch): with a CUDA wheel it wants a whole CUDA toolkit. The programs link the CPU part only and load the
+# libtorch_cuda.so beside it when it is there, before they first use a device, so one binary serves both kinds of machine.
 #
 # Input:  Torch_ROOT (or the environment variable of that name); otherwise third_party/libtorch, where packaging/setup.sh puts it.
 # Output: the target Libtorch::Libtorch, Libtorch_VERSION, Libtorch_LIBRARY_DIRS.

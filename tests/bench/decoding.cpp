@@ -8,6 +8,7 @@
 #include "core/base/process.h"
 #include "core/decode/beam.h"
 #include "core/models/base_model.h"
+#include "core/nn/device.h"
 #include "core/peft/attach.h"
 #include "tests/bench/measure.h"
 

@@ -21,6 +21,7 @@
 #include "core/base/process.h"
 #include "core/decode/beam.h"
 #include "core/models/base_model.h"
+#include "core/nn/device.h"
 #include "core/study/budgets.h"
 #include "core/train/costs.h"
 #include "core/train/trainer.h"

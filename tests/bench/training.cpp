@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 #include "core/base/process.h"
 #include "core/models/base_model.h"
+#include "core/nn/device.h"
 #include "core/train/trainer.h"
 #include "tests/bench/measure.h"
 

@@ -66,11 +66,4 @@ TEST_CASE("methods lists every method with its knobs", "[cli]") {
     CHECK(wrong.err.find("lora") != std::string::npos);
 }
 
-TEST_CASE("doctor reports on any machine", "[cli]") {
-    const Ran ran = permille({"doctor", "--json"});
-    CHECK(ran.code == 0);
-    CHECK(ran.json().is_object());
-    CHECK(permille({"doctor"}).code == 0);
-}
-
 }  // namespace permille::test

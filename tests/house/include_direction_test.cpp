@@ -218,4 +218,30 @@ TEST_CASE("headers are read once and no file is called utils", "[house]") {
     }
 }
 
+// libtorch settles for good what devices there are: core/nn/accelerators.h says when.
+TEST_CASE("nobody asks libtorch for a device or a backward pass before its CUDA part is loaded", "[house]") {
+    const std::map<std::string, std::vector<std::string>> doors = {
+        {"dlopen(", {"core/nn/accelerators.cpp"}},
+        {"hasCUDA(", {"core/nn/accelerators.cpp"}},
+        {"getCUDAHooks(", {"core/nn/accelerators.cpp"}},
+        {"getAccelerator(", {}},
+        {"autograd::backward(", {"core/nn/backward.cpp"}},
+        {".backward()", {}},
+        {"autograd::grad(", {"core/nn/recompute.cpp"}},  // within a backward pass
+        {"defaultGenerator(", {}},                       // shared by all runs on a device besides
+    };
+    std::set<std::string> used;
+    for (const auto& [file, includes] : read_sources()) {
+        if (file.starts_with("tests/")) continue;
+        const std::string text = read_text(kRoot / file);
+        for (const auto& [call, where] : doors) {
+            if (text.find(call) == std::string::npos) continue;
+            INFO(file << ": " << call);
+            CHECK(std::find(where.begin(), where.end(), file) != where.end());
+            used.insert(call);
+        }
+    }
+    CHECK(used == std::set<std::string>{"dlopen(", "hasCUDA(", "getCUDAHooks(", "autograd::backward(", "autograd::grad("});
+}
+
 }  // namespace permille::test

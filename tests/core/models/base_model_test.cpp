@@ -1,4 +1,5 @@
 #include "core/base/files.h"
+#include "core/nn/device.h"
 #include "tests/support/models.h"
 #include "tests/support/test.h"
 

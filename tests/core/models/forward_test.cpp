@@ -46,7 +46,7 @@ TEST_CASE("loss and all gradients equal transformers'", "[models][golden]") {
     const at::Tensor states = states_of(model, forward, batch);
     const LossSums loss = vocabulary_loss(states, model.output_weight(forward), model.logits_bias(), batch.labels, epsilon);
     REQUIRE_THAT(loss.loss.item<double>(), Catch::Matchers::WithinAbs(losses[smoothed ? "torch_smoothing" : "plain"].get<double>(), 1e-4));
-    REQUIRE_THAT(-loss.log_likelihood, Catch::Matchers::WithinAbs(losses["plain"].get<double>(), 1e-4));
+    REQUIRE_THAT(-loss.log_likelihood.item<double>(), Catch::Matchers::WithinAbs(losses["plain"].get<double>(), 1e-4));
     if (smoothed) {
         const LossSums fairseq =
             vocabulary_loss(states, model.output_weight(forward), model.logits_bias(), batch.labels, epsilon, Smoothing::fairseq);

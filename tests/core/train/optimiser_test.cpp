@@ -71,6 +71,37 @@ TEST_CASE("an optimiser's state continues in another one, each value with its ow
     require_error([&] { stopped->load({}, "the.checkpoint"); }, ErrorKind::tensor, {"the.checkpoint", "missing"});
 }
 
+TEST_CASE("a step may divide all gradients, and may be called off", "[train]") {
+    const Json golden_file = read_json(golden("optimisers.json"));
+    const TensorMap tensors = read_safetensors(golden("optimisers.safetensors"));
+    TrainingSettings settings;
+    settings.optimiser = GENERATE(as<std::string>{}, "adafactor", "adamw");
+    settings.weight_decay = 0.1;
+    Attached plain = loose_values(golden_file["shapes"], tensors), divided = loose_values(golden_file["shapes"], tensors);
+    const auto straight = make_optimiser(plain, settings), other = make_optimiser(divided, settings);
+    const at::NoGradGuard guard;
+    for (std::size_t number = 0; number < 4; ++number) {
+        const auto give = [&](Attached& attached, double factor) {
+            for (std::size_t i = 0; i < attached.values.size(); ++i)
+                attached.values[i].mutable_grad() =
+                    tensors.at("gradient." + std::to_string(number) + "." + attached.specs[i].name) * factor;
+        };
+        give(divided, std::numeric_limits<double>::quiet_NaN());
+        other->step(0.01, at::scalar_tensor(4.0), at::scalar_tensor(1.0));
+        for (std::size_t i = 0; i < plain.values.size(); ++i) require_same(divided.values[i], plain.values[i]);
+        give(plain, 1);
+        give(divided, 4);
+        straight->step(0.01);
+        other->step(0.01, at::scalar_tensor(4.0), at::scalar_tensor(0.0));
+        for (std::size_t i = 0; i < plain.values.size(); ++i) {
+            require_same(divided.values[i], plain.values[i]);
+            require_same(divided.values[i].grad(), plain.values[i].grad());
+        }
+        for (std::size_t i = 0; i < straight->state().size(); ++i)
+            require_same(other->state()[i].second, straight->state()[i].second, straight->state()[i].first);
+    }
+}
+
 TEST_CASE("Adafactor remembers rows and columns of a matrix only", "[train]") {
     const auto model = tiny_model(families()[0]);
     const Attached attached = attach_method(find_method_by_id("full", ""), *model, Json::object(), 1);

@@ -1,0 +1,52 @@
+#include "core/nn/device.h"
+
+#include <ATen/ATen.h>
+
+#include "core/base/error.h"
+#include "core/nn/accelerators.h"
+
+namespace permille {
+
+at::Device parse_device(const std::string& device) {
+    const Accelerators& found = load_accelerators();
+    if (device == "cpu") return at::kCPU;
+    if (device == "auto") return found.cuda_devices > 0 ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+    const std::string wrong = "'" + device + "' is not a device", names = "give auto, cpu, cuda or cuda:N";
+    if (device != "cuda" && !device.starts_with("cuda:")) throw Error(ErrorKind::config, "--device", wrong, names);
+    at::Device named(at::kCUDA, 0);
+    try {
+        if (device != "cuda") named = at::Device(device);
+    } catch (const c10::Error&) {
+        throw Error(ErrorKind::config, "--device", wrong, names);
+    }
+    if (found.cuda_devices == 0) {
+        std::string none = "this machine has no CUDA device that libtorch can use";
+        if (!found.trouble.empty()) none += ": " + found.trouble;
+        throw Error(ErrorKind::config, "--device", none, "use --device cpu; see 'permille doctor'");
+    }
+    if (named.index() >= found.cuda_devices)
+        throw Error(
+            ErrorKind::config, "--device",
+            "there is no " + named.str() + ": the last CUDA device of this machine is cuda:" + std::to_string(found.cuda_devices - 1),
+            names);
+    return named;
+}
+
+at::ScalarType parse_dtype(const std::string& dtype, at::Device device) {
+    if (dtype == "float32") return at::kFloat;
+    if (dtype == "bfloat16") return at::kBFloat16;
+    if (dtype == "float16") {
+        if (device.is_cpu())
+            throw Error(ErrorKind::config, "--dtype", "float16 arithmetic is for CUDA devices", "use float32 or bfloat16 on the CPU");
+        return at::kHalf;
+    }
+    throw Error(ErrorKind::config, "--dtype", "'" + dtype + "' is not a type", "give float32, bfloat16 or float16");
+}
+
+at::Tensor upload(const at::Tensor& host, const at::Device& device) {
+    if (device.is_cpu()) return host;
+    const at::Tensor pinned = at::empty(host.sizes(), host.options().pinned_memory(true)).copy_(host);
+    return pinned.to(device, /*non_blocking=*/true);
+}
+
+}  // namespace permille

@@ -1,0 +1,43 @@
+// Models and what is attached to them, on the CPU and again on the stand-in device.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "tests/contract/every_method.h"
+#include "tests/support/models.h"
+#include "tests/support/standin_device.h"
+
+namespace permille::test {
+
+inline std::unique_ptr<Seq2Seq> on_device(const Seq2Seq& model, at::ScalarType compute = at::kFloat) {
+    std::vector<at::Tensor> weights;
+    for (std::size_t i = 0; i < model.weights().size(); ++i) {
+        const ParameterRole role = model.layout().parameters[i].role;
+        const bool matrix = role == ParameterRole::matrix || role == ParameterRole::embedding;
+        weights.push_back(model.weights()[i].to(standin_device(), matrix ? compute : at::kFloat));
+    }
+    const at::Tensor& bias = model.logits_bias();
+    return std::make_unique<Seq2Seq>(model.architecture(), std::move(weights), bias.defined() ? bias.to(standin_device()) : bias, compute);
+}
+
+// The same values on the model's device.
+inline Attached on_device(const Attached& attached, const Seq2Seq& model) {
+    std::vector<at::Tensor> values;
+    for (const at::Tensor& value : attached.values) values.push_back(value.detach().clone());
+    return attach_values(*attached.method, model, attached.settings, std::move(values));
+}
+
+// Every method on the plainest model of each family: (method, model on the CPU, the same on the device).
+inline void for_all_on_device(const std::function<void(const Method&, const Seq2Seq&, const Seq2Seq&)>& test) {
+    for (const Family& family : families()) {
+        const auto model = tiny_model(family), there = on_device(*model);
+        for (const auto& method : methods()) {
+            INFO("method " << method->info().id << ", family " << family.model_type);
+            test(*method, *model, *there);
+        }
+    }
+}
+
+}  // namespace permille::test

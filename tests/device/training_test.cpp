@@ -1,0 +1,204 @@
+// Training on a device that is not the CPU.
+#include <thread>
+
+#include "core/train/trainer.h"
+#include "tests/device/on_device.h"
+#include "tests/support/test.h"
+
+using namespace permille;
+using namespace permille::test;
+
+namespace {
+
+const std::vector<TokenPair> kNone;
+
+TrainingSettings some_settings(std::int64_t updates) {
+    TrainingSettings settings;
+    settings.updates = updates;
+    settings.warmup_updates = 1;
+    settings.batch_tokens = 60;
+    settings.dropout = 0;
+    return settings;
+}
+
+const Method& method_of(const std::string& id) {
+    return *std::find_if(methods().begin(), methods().end(), [&](const auto& method) { return method->info().id == id; })->get();
+}
+
+}  // namespace
+
+TEST_CASE("a run on a device learns what it learns on the CPU, with every optimiser and averaging", "[device]") {
+    const auto model = tiny_model(families().front()), there = on_device(*model);
+    const auto pairs = random_pairs(30, 50, 7);
+    for (const char* id : {"lora", "full", "ia3"})
+        for (const char* optimiser : {"adamw", "adafactor"})
+            for (const double decay : {0.0, 0.9}) {
+                INFO("method " << id << ", " << optimiser << ", averaged " << decay);
+                TrainingSettings settings = some_settings(12);
+                settings.optimiser = optimiser;
+                settings.average_decay = decay;
+                settings.weight_decay = 0.01;
+                settings.validate_every = 5;
+                settings.clip_norm = 0.5;
+                Attached here = attach_shaken(method_of(id), *model);
+                Attached moved = on_device(here, *there);
+                const auto want = Trainer(*model, here, pairs, pairs, settings, 0.001, 3, "", {}).run({});
+                const auto got = Trainer(*there, moved, pairs, pairs, settings, 0.001, 3, "", {}).run({});
+                REQUIRE_THAT(got.last_train_loss, Catch::Matchers::WithinAbs(want.last_train_loss, 1e-3));
+                REQUIRE_THAT(*got.best_loss, Catch::Matchers::WithinAbs(*want.best_loss, 1e-3));
+                REQUIRE(got.best_update == want.best_update);
+                require_close(logits(*there, moved.attachment.get(), pairs), logits(*model, here.attachment.get(), pairs), 5e-3);
+            }
+}
+
+TEST_CASE("every method's run on a device is continued from its checkpoint bit for bit", "[device]") {
+    const TemporaryFolder folder;
+    for_all_on_device([&](const Method& method, const Seq2Seq& model, const Seq2Seq& there) {
+        const auto pairs = random_pairs(20, 50, 7);
+        TrainingSettings settings = some_settings(4);
+        settings.validate_every = 2;
+        settings.dropout = 0.1;
+        const auto checkpoint = folder / "state";
+        const Attached start = attach_shaken(method, model);
+        Attached whole = on_device(start, there), begun = on_device(start, there), continued = on_device(start, there);
+        const auto trainer = [&](Attached& attached, const std::filesystem::path& file, TrainerHooks hooks) {
+            return Trainer(there, attached, pairs, pairs, settings, 0.01, 3, file, std::move(hooks));
+        };
+        trainer(whole, "", {}).run({});
+        std::stop_source stop;
+        TrainerHooks hooks;
+        hooks.sink = [&](const Event& event) {
+            if (event.text == "valid_loss") stop.request_stop();
+        };
+        REQUIRE(trainer(begun, checkpoint, hooks).run(stop.get_token()).updates == 2);
+        Trainer rest = trainer(continued, checkpoint, {});
+        REQUIRE(rest.resume());
+        REQUIRE(rest.run({}).updates == 4);
+        for (std::size_t i = 0; i < whole.values.size(); ++i) {
+            REQUIRE(whole.values[i].device() == standin_device());
+            require_same(continued.values[i].detach(), whole.values[i].detach(), whole.specs[i].name);
+        }
+        std::filesystem::remove(checkpoint);
+    });
+}
+
+TEST_CASE("runs on one device do not disturb each other's dropout", "[device]") {
+    const auto model = tiny_model(families().front()), there = on_device(*model);
+    const auto pairs = random_pairs(20, 50, 7);
+    TrainingSettings settings = some_settings(3);
+    settings.dropout = 0.3;
+    const Attached start = attach_shaken(method_of("lora"), *model);
+    const auto run = [&](Attached& attached, std::uint64_t seed) {
+        Trainer(*there, attached, pairs, kNone, settings, 0.01, seed, "", {}).run({});
+    };
+    Attached alone = on_device(start, *there), first = on_device(start, *there), second = on_device(start, *there);
+    run(alone, 3);
+    std::jthread beside([&] { run(second, 4); });
+    run(first, 3);
+    beside.join();
+    for (std::size_t i = 0; i < alone.values.size(); ++i) require_same(first.values[i].detach(), alone.values[i].detach());
+    REQUIRE_FALSE(at::equal(second.values[0].detach(), first.values[0].detach()));
+}
+
+TEST_CASE("float16 trains on a device with a scaled loss, and steps over gradients that are too large for it", "[device]") {
+    const auto model = tiny_model(families().front()), there = on_device(*model, at::kHalf);
+    const auto pairs = random_pairs(30, 50, 7);
+    for (const auto& method : methods()) {
+        INFO("method " << method->info().id);
+        TrainingSettings settings = some_settings(25);
+        settings.dropout = 0.1;
+        Attached moved = on_device(attach_method(*method, *model, small_settings(*method), 1), *there);
+        Trainer trainer(*there, moved, pairs, pairs, settings, 0.003, 3, "", {});
+        const double before = trainer.valid_loss();
+        const TrainingResult result = trainer.run({});
+        REQUIRE(result.skipped_updates < 20);  // the scale was halved until they fit
+        for (const at::Tensor& value : moved.values) REQUIRE(at::isfinite(value).all().item<bool>());
+        REQUIRE(*result.best_loss < before);
+    }
+}
+
+TEST_CASE("gradient checkpointing on a device changes nothing but memory", "[device]") {
+    const auto model = tiny_model(families().front()), there = on_device(*model);
+    const auto pairs = random_pairs(20, 50, 7);
+    for (const char* id : {"lora", "pfeiffer", "full"}) {
+        TrainingSettings settings = some_settings(3);
+        settings.dropout = 0.2;
+        const Attached start = attach_shaken(method_of(id), *model);
+        Attached plain = on_device(start, *there), again = on_device(start, *there);
+        Trainer(*there, plain, pairs, kNone, settings, 0.01, 3, "", {}).run({});
+        settings.gradient_checkpointing = true;
+        Trainer(*there, again, pairs, kNone, settings, 0.01, 3, "", {}).run({});
+        for (std::size_t i = 0; i < plain.values.size(); ++i) require_close(again.values[i], plain.values[i], 1e-5);
+    }
+}
+
+TEST_CASE("distillation on a device is that on the CPU", "[device]") {
+    const auto model = tiny_model(families().front()), teacher = tiny_model(families().front(), 2);
+    const auto there = on_device(*model), teacher_there = on_device(*teacher);
+    const auto pairs = random_pairs(20, 50, 7);
+    TrainingSettings settings = some_settings(4);
+    settings.teacher_share = 0.5;
+    Attached here = attach_shaken(method_of("lora"), *model), moved = on_device(here, *there);
+    TrainerHooks hooks, hooks_there;
+    hooks.teacher = teacher.get();
+    hooks_there.teacher = teacher_there.get();
+    const double want = Trainer(*model, here, pairs, kNone, settings, 0.001, 3, "", hooks).run({}).last_train_loss;
+    const double got = Trainer(*there, moved, pairs, kNone, settings, 0.001, 3, "", hooks_there).run({}).last_train_loss;
+    REQUIRE_THAT(got, Catch::Matchers::WithinAbs(want, 1e-3));
+}
+
+TEST_CASE("the host waits for a device only where a run is reported", "[device]") {
+    const auto model = tiny_model(families().front());
+    const auto pairs = random_pairs(60, 50, 7);
+    // In an update. These look at what decides what they do next: whether an update was skipped that must not touch what they remember,
+    // which weights are pruned, and how many rows each of the experts of a block gets.
+    const std::map<std::string, std::int64_t> allowed = {{"adalora", 1}, {"dsee", 1}, {"experts", 5}};
+    for (const bool half : {false, true}) {
+        const auto there = on_device(*model, half ? at::kHalf : at::kFloat);
+        for (const auto& method : methods())
+            for (const char* optimiser : {"adamw", "adafactor"}) {
+                INFO("method " << method->info().id << ", " << optimiser << ", float16 " << half);
+                TrainingSettings settings = some_settings(20);
+                settings.dropout = 0.1;
+                settings.optimiser = optimiser;
+                settings.average_decay = 0.9;
+                Attached attached = on_device(attach_method(*method, *model, small_settings(*method), 1), *there);
+                std::vector<std::int64_t> at_report;
+                std::string where;
+                TrainerHooks hooks;
+                hooks.sink = [&](const Event& event) {
+                    if (event.text != "train_loss") return;
+                    at_report.push_back(device_work().waits);
+                    for (const auto& [operation, count] : device_work().waited_in) where += operation + " " + std::to_string(count) + ", ";
+                };
+                Trainer trainer(*there, attached, pairs, kNone, settings, 0.001, 3, "", hooks);
+                reset_device_work();
+                trainer.run({});
+                INFO(where);
+                REQUIRE(at_report.size() == 2);
+                const std::int64_t between = at_report[1] - at_report[0];  // of ten updates and one report
+                const auto found = allowed.find(method->info().id);
+                CHECK(between <= 1 + 10 * (found == allowed.end() ? 0 : found->second));
+            }
+    }
+}
+
+TEST_CASE("a device whose gradients are never numbers is told so at the next report", "[device]") {
+    const auto model = tiny_model(families().front());
+    auto weights = random_weights(model->layout(), 1);
+    weights[1][0][0] = std::numeric_limits<float>::quiet_NaN();
+    const auto there = on_device(Seq2Seq(model->architecture(), weights, {}, at::kFloat));
+    const auto pairs = random_pairs(60, 50, 7);
+    for (const char* optimiser : {"adamw", "adafactor"}) {
+        TrainingSettings settings = some_settings(5);
+        settings.optimiser = optimiser;
+        Attached attached = attach_method(method_of("bitfit"), *there, Json::object(), 1);
+        std::vector<at::Tensor> before;
+        for (const at::Tensor& value : attached.values) before.push_back(value.detach().clone());
+        REQUIRE(Trainer(*there, attached, pairs, kNone, settings, 0.01, 7, "", {}).run({}).skipped_updates == 5);
+        for (std::size_t i = 0; i < before.size(); ++i) require_same(attached.values[i].detach(), before[i]);
+        settings.updates = 20;
+        require_error([&] { Trainer(*there, attached, pairs, kNone, settings, 0.01, 7, "", {}).run({}); }, ErrorKind::not_a_number,
+                      {"update 8", "learning rate"});
+    }
+}
