@@ -133,7 +133,8 @@ int run(QApplication& application) {
     const QCommandLineOption database(u"db"_s, u"The database to open; the one of last time, else the user's own, without it."_s,
                                       u"FILE"_s);
     const QCommandLineOption study(u"study"_s, u"A study to open: a file, or the name of one in the database."_s, u"FILE.yaml|NAME"_s);
-    const QCommandLineOption page(u"page"_s, u"The page to show: %1."_s.arg(text(permille::list_some(permille::ui::page_ids()))), u"PAGE"_s);
+    const QCommandLineOption page(u"page"_s, u"The page to show: %1."_s.arg(text(permille::list_some(permille::ui::page_ids()))),
+                                  u"PAGE"_s);
     const QCommandLineOption screenshot(u"screenshot"_s, u"Save a picture of the window and quit; needs no display."_s, u"FILE.png"_s);
     const QCommandLineOption size(u"size"_s, u"Size of the window in pixels."_s, u"WIDTHxHEIGHT"_s);
     const QCommandLineOption theme(u"theme"_s, u"light, dark or system, for this start."_s, u"THEME"_s);
