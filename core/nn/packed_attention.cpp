@@ -168,7 +168,7 @@ template <class T>
 // With P the weights and dO the gradient of the output: dV = P^T dO; dS = P (dO V^T - sum over the keys of P dO V^T); dQ = dS K, dK = dS^T
 // Q. That sum of a query is its dO . O. What is null is not wanted.
 template <class T>
-[[gnu::always_inline]] inline void head_backward(const Head& h, const T* q, const T* k, const T* v, const T* out, const T* gradient,
+[[gnu::always_inline]] inline void head_backward(const Head& h, const T* q, const T* k, const T* v, const T* gradient,
                                                  const float* log_sums, T* to_q, T* to_k, T* to_v, float* scratch) {
     const std::int64_t wide = grouped(h.width), pitch = grouped(h.keys);
     float *queries = scratch, *keys = queries + h.queries * wide, *turned = keys + h.keys * wide, *down = turned + h.width * pitch,
@@ -181,19 +181,18 @@ template <class T>
     read_rows(k, h.stride, h.keys, h.width, 1.0f, keys);
     turn(keys, h.keys, h.width, turned);
     product(queries, wide, 1, turned, pitch, weights, pitch, h.queries, pitch, h.width);
-    read_rows(out, h.stride, h.queries, h.width, 1.0f, result);
     for (std::int64_t i = 0; i < h.queries; ++i) {
         float *weight = weights + i * pitch, *slope = slopes + i * pitch;
         exponentials(weight, h.seen(i), pitch, log_sums[i]);
         if (!to_q && !to_k) continue;
         Numbers x, y, sums{};
-        for (std::int64_t d = 0; d < wide; d += kGroup) {
-            load(down + i * wide + d, x);
-            load(result + i * wide + d, y);
+        for (std::int64_t j = 0; j < pitch; j += kGroup) {
+            load(weight + j, x);
+            load(slope + j, y);
             sums += x * y;
         }
         float own = 0;
-        for (int d = 0; d < kGroup; ++d) own += sums[d];
+        for (int j = 0; j < kGroup; ++j) own += sums[j];
         for (std::int64_t j = 0; j < pitch; ++j) slope[j] = weight[j] * (slope[j] - own);
     }
     if (to_v) {
@@ -221,14 +220,14 @@ PERMILLE_VECTOR void forward_half(const Head& h, const Half* q, const Half* k, c
     head_forward(h, q, k, v, out, log_sums, scratch);
 }
 
-PERMILLE_VECTOR void backward_float(const Head& h, const float* q, const float* k, const float* v, const float* out, const float* gradient,
+PERMILLE_VECTOR void backward_float(const Head& h, const float* q, const float* k, const float* v, const float* gradient,
                                     const float* log_sums, float* to_q, float* to_k, float* to_v, float* scratch) {
-    head_backward(h, q, k, v, out, gradient, log_sums, to_q, to_k, to_v, scratch);
+    head_backward(h, q, k, v, gradient, log_sums, to_q, to_k, to_v, scratch);
 }
 
-PERMILLE_VECTOR void backward_half(const Head& h, const Half* q, const Half* k, const Half* v, const Half* out, const Half* gradient,
-                                   const float* log_sums, Half* to_q, Half* to_k, Half* to_v, float* scratch) {
-    head_backward(h, q, k, v, out, gradient, log_sums, to_q, to_k, to_v, scratch);
+PERMILLE_VECTOR void backward_half(const Head& h, const Half* q, const Half* k, const Half* v, const Half* gradient, const float* log_sums,
+                                   Half* to_q, Half* to_k, Half* to_v, float* scratch) {
+    head_backward(h, q, k, v, gradient, log_sums, to_q, to_k, to_v, scratch);
 }
 
 // What all heads of a batch have in common.
@@ -292,7 +291,7 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
                               floats_to(out) + own, logs, scratch);
             else forward_half(h, bits_of(q) + own, bits_of(k) + memory, bits_of(v) + memory, bits_to(out) + own, logs, scratch);
         });
-        context->save_for_backward({q, k, v, out, log_sums});
+        context->save_for_backward({q, k, v, log_sums});
         context->saved_data["lengths"] = lengths;
         context->saved_data["memory_lengths"] = memory_lengths;
         context->saved_data["heads"] = heads;
@@ -302,7 +301,7 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
 
     static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
         const auto saved = context->get_saved_variables();
-        const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3], &log_sums = saved[4];
+        const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &log_sums = saved[3];
         const Batch batch(context->saved_data["lengths"].toIntVector(), context->saved_data["memory_lengths"].toIntVector(),
                           context->saved_data["heads"].toInt(), q.size(1), context->saved_data["causal"].toBool());
         const at::Tensor down = gradients[0].contiguous();
@@ -314,10 +313,10 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
             const float* logs = log_sums.const_data_ptr<float>() + log;
             if (q.scalar_type() == at::kFloat)
                 backward_float(h, q.const_data_ptr<float>() + own, k.const_data_ptr<float>() + memory, v.const_data_ptr<float>() + memory,
-                               out.const_data_ptr<float>() + own, down.const_data_ptr<float>() + own, logs, at_offset(floats_to(to_q), own),
+                               down.const_data_ptr<float>() + own, logs, at_offset(floats_to(to_q), own),
                                at_offset(floats_to(to_k), memory), at_offset(floats_to(to_v), memory), scratch);
             else
-                backward_half(h, bits_of(q) + own, bits_of(k) + memory, bits_of(v) + memory, bits_of(out) + own, bits_of(down) + own, logs,
+                backward_half(h, bits_of(q) + own, bits_of(k) + memory, bits_of(v) + memory, bits_of(down) + own, logs,
                               at_offset(bits_to(to_q), own), at_offset(bits_to(to_k), memory), at_offset(bits_to(to_v), memory), scratch);
         });
         return {to_q, to_k, to_v, {}, {}, {}, {}};

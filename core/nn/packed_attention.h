@@ -1,7 +1,7 @@
 // Attention over packed rows on the CPU, differentiable: each sentence and head by itself, with its own length, so that nothing is padded,
 // copied into another order or masked. Computed in float32 for float32 and bfloat16 rows. libtorch's fused attention makes its products one
-// by one for every head, too, but through a library whose fixed cost is larger than such a product (measured on sentences of 25 tokens:
-// training in float32 2 to 3 times as fast, in bfloat16 10 times).
+// by one for every head, too, but through libraries whose fixed cost is larger than such a product: with this one, LoRA trains the bundled
+// base 1.1 times as fast in float32 and 1.6 times in bfloat16.
 #pragma once
 
 #include <ATen/core/Tensor.h>

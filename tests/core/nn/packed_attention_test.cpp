@@ -70,8 +70,9 @@ TEST_CASE("attention over packed rows and its gradients equal the definition", "
     const at::Tensor got = packed_attention(queries, keys, values, rows, memory_rows, one.heads, one.causal);
     REQUIRE(got.scalar_type() == type);
     const std::vector<at::Tensor> got_gradients = gradients(got);
-    // bfloat16 has eight bits: what goes in and comes out is rounded, not what is computed between.
-    const double tolerance = type == at::kFloat ? 2e-5 : 2e-2;
+    // libtorch's own attention is off by up to 3e-5 on such numbers in float32. bfloat16 has eight bits: what goes in and comes out is
+    // rounded, not what is computed between.
+    const double tolerance = type == at::kFloat ? 1e-4 : 2e-2;
     require_close(got, want, tolerance, "output");
     for (std::size_t i = 0; i < 3; ++i) require_close(got_gradients[i], want_gradients[i], tolerance, "gradient " + std::to_string(i));
 }
