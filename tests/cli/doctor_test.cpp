@@ -21,8 +21,9 @@ Ran doctor(const std::string& cuda_part, const std::string& devices = "1") {
 // Why there is no CUDA device, as doctor lists it.
 std::string trouble_of(const Ran& ran) {
     CHECK(ran.code == 0);
-    CHECK(ran.json().at("cuda").empty());
-    for (const Json& missing : ran.json().at("missing"))
+    const Json report = ran.json();
+    CHECK(report.at("cuda").empty());
+    for (const Json& missing : report.at("missing"))
         if (const std::string text = missing.get<std::string>(); text.starts_with("a CUDA device")) return text;
     return "";
 }

@@ -1,6 +1,8 @@
 // Every method on every family, on a device that is not the CPU: whatever is made on the wrong side fails here by name.
 #include "core/nn/backward.h"
 #include "core/nn/vocabulary_loss.h"
+#include "core/peft/adapter_file.h"
+#include "core/peft/merge.h"
 #include "tests/device/on_device.h"
 #include "tests/support/test.h"
 
@@ -75,4 +77,28 @@ TEST_CASE("dropout on a device has the masks of its seed, again in the backward 
     };
     const auto plain = gradients(false), again = gradients(true);
     for (std::size_t i = 0; i < plain.size(); ++i) require_close(again[i], plain[i], 1e-6);
+}
+
+TEST_CASE("what was trained on a device is saved, loaded on either side and merged", "[device]") {
+    const TemporaryFolder folder;
+    const Family& family = families().front();
+    const auto fresh = tiny_model(family);
+    save_model(folder / "base", family.config(fresh->architecture()), fresh->layout(), fresh->weights(), at::kFloat, fresh->logits_bias());
+    const auto here = load_base(folder / "base", at::kCPU, at::kFloat), there = load_base(folder / "base", standin_device(), at::kFloat);
+    const auto pairs = random_pairs(5, 50, 3);
+    for (const auto& method : methods()) {
+        INFO("method " << method->info().id);
+        const Attached moved = on_device(attach_shaken(*method, *here->network), *there->network);
+        const at::Tensor want = logits(*there->network, moved.attachment.get(), pairs);
+        const auto place = folder / method->info().id;
+        save_adapter(place, moved, *there, Json::object());
+        const Attached again = load_adapter(place, *there), down = load_adapter(place, *here);
+        for (const at::Tensor& value : again.values) REQUIRE(value.device() == standin_device());
+        require_close(logits(*there->network, again.attachment.get(), pairs), want, 1e-4);
+        require_close(logits(*here->network, down.attachment.get(), pairs), want, 1e-4);
+        if (!method->info().mergeable) continue;
+        const Seq2Seq merged(there->network->architecture(), merged_weights(moved, *there->network), there->network->logits_bias(),
+                             at::kFloat);
+        require_close(logits(merged, nullptr, pairs), want, 1e-3);
+    }
 }

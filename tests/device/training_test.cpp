@@ -68,7 +68,7 @@ TEST_CASE("every method's run on a device is continued from its checkpoint bit f
         std::stop_source stop;
         TrainerHooks hooks;
         hooks.sink = [&](const Event& event) {
-            if (event.text == "valid_loss") stop.request_stop();
+            if (figure_in(event, StepFigure::valid_loss)) stop.request_stop();
         };
         REQUIRE(trainer(begun, checkpoint, hooks).run(stop.get_token()).updates == 2);
         Trainer rest = trainer(continued, checkpoint, {});
@@ -167,7 +167,7 @@ TEST_CASE("the host waits for a device only where a run is reported", "[device]"
                 std::string where;
                 TrainerHooks hooks;
                 hooks.sink = [&](const Event& event) {
-                    if (event.text != "train_loss") return;
+                    if (!figure_in(event, StepFigure::train_loss)) return;
                     at_report.push_back(device_work().waits);
                     for (const auto& [operation, count] : device_work().waited_in) where += operation + " " + std::to_string(count) + ", ";
                 };
