@@ -44,7 +44,7 @@ TEST_CASE("a small corpus says how much more it holds out, and one that is too s
     write_text(folder / "text.tsv", all.substr(0, end));
     std::string log;
     const EventSink events = [&log](const Event& event) {
-        if (event.kind == Event::Kind::log) log += event.text + "\n";
+        if (const auto* line = std::get_if<LogLine>(&event)) log += line->text + "\n";
     };
     const CorpusReport report = import_corpus(request, events);
     CHECK(report.info.splits.at("test").rows > 0);
