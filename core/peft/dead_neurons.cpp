@@ -37,7 +37,7 @@ std::int64_t narrow_stack(Merged& merged, const std::string& side, std::int64_t&
     if (removed == 0) return 0;
     for (const Block& block : blocks) {
         const at::Tensor gone = block.dead.nonzero().view({-1}).narrow(0, 0, removed);
-        const at::Tensor kept = at::ones({width}, at::kBool).index_fill_(0, gone, false).nonzero().view({-1});
+        const at::Tensor kept = at::ones({width}, gone.options().dtype(at::kBool)).index_fill_(0, gone, false).nonzero().view({-1});
         for (const std::size_t parameter : {block.first, block.bias})
             merged.weights[parameter] = merged.weights[parameter].index_select(0, kept);
         merged.weights[block.second] = merged.weights[block.second].index_select(1, kept);

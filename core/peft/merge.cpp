@@ -95,7 +95,7 @@ private:
     std::vector<const LinearDelta*> in_order_of_merging(const std::vector<std::unique_ptr<LinearDelta>>& modules, const Site& site) const {
         std::vector<const LinearDelta*> list;
         for (const auto& module : modules) list.push_back(module.get());
-        const at::Tensor read = at::ones({1, site.in});
+        const at::Tensor read = at::ones({1, site.in}, at::TensorOptions(at::kFloat).device(forward_.parameter(0).device()));
         std::stable_partition(list.begin(), list.end(),
                               [&](const LinearDelta* module) { return module->input(forward_, read).is_same(read); });
         return list;
