@@ -17,7 +17,7 @@ namespace permille {
 struct DeviceSettings {
     std::string device = "auto";    // auto, cpu, cuda, cuda:N; auto takes CUDA when the machine has it
     std::int64_t threads = 0;       // CPU threads of one job; 0: all cores
-    std::string dtype = "float32";  // of the matrix work: float32, bfloat16, float16 (CUDA only)
+    std::string dtype = "float32";  // of the matrix work: float32, bfloat16, float16 (CUDA only), auto
     static const Fields<DeviceSettings>& fields();
 };
 

@@ -7,6 +7,18 @@
 
 namespace permille {
 
+namespace {
+
+bool cpu_has_bfloat16() {
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+    return false;
+#endif
+}
+
+}  // namespace
+
 at::Device parse_device(const std::string& device) {
     const Accelerators& found = load_accelerators();
     if (device == "cpu") return at::kCPU;
@@ -40,8 +52,11 @@ at::ScalarType parse_dtype(const std::string& dtype, at::Device device) {
             throw Error(ErrorKind::config, "--dtype", "float16 arithmetic is for CUDA devices", "use float32 or bfloat16 on the CPU");
         return at::kHalf;
     }
-    throw Error(ErrorKind::config, "--dtype", "'" + dtype + "' is not a type", "give float32, bfloat16 or float16");
+    if (dtype == "auto") return !device.is_cpu() || cpu_has_bfloat16() ? at::kBFloat16 : at::kFloat;
+    throw Error(ErrorKind::config, "--dtype", "'" + dtype + "' is not a type", "give float32, bfloat16, float16 or auto");
 }
+
+std::string dtype_name(at::ScalarType type) { return type == at::kHalf ? "float16" : type == at::kBFloat16 ? "bfloat16" : "float32"; }
 
 at::Tensor upload(const at::Tensor& host, const at::Device& device) {
     if (device.is_cpu()) return host;

@@ -17,7 +17,9 @@ OpenModel open_model(const std::string& model, const DeviceSettings& settings, c
     if (const std::string& trouble = load_accelerators().trouble; settings.device == "auto" && !trouble.empty())
         log_to(sink, "on the CPU: " + trouble);
     const fs::path folder = find_model(model, sink, stop);
-    open.base = load_base(folder, device, parse_dtype(settings.dtype, device));
+    const at::ScalarType type = parse_dtype(settings.dtype, device);
+    open.device.dtype = dtype_name(type);  // what "auto" came to is recorded with the run
+    open.base = load_base(folder, device, type);
     if (!open.base->note.empty()) log_to(sink, folder.string() + ": " + open.base->note);
     open.tokenizer = load_tokenizer(folder);
     return open;

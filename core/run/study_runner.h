@@ -18,8 +18,8 @@ namespace permille {
 struct StudyCount {
     std::int64_t queued = 0, running = 0, finished = 0, failed = 0, skipped = 0, cancelled = 0, interrupted = 0, stopped = 0;
     std::int64_t total() const { return queued + running + finished + failed + skipped + cancelled + interrupted + stopped; }
-    // Runs that are still to be done, or that somebody is doing.
-    std::int64_t left() const { return queued + running + interrupted + stopped; }
+    // Runs that are to be done and that nobody is doing.
+    std::int64_t left() const { return queued + interrupted + stopped; }
 };
 
 // Adds the study's runs to the database (those already there are kept) and returns their number. Runs whose budget cannot be reached are

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <string_view>
 
+#include "core/nn/device.h"
 #include "core/nn/threads.h"
 #include "core/train/batch_memory.h"
 #include "core/train/speed.h"
@@ -28,9 +29,12 @@ constexpr double kAdamWPasses = 8, kAdafactorPasses = 16;
 double count_of(std::int64_t value) { return static_cast<double>(value); }
 
 // The estimates are for the CPU, where half the bytes are bfloat16.
-at::ScalarType compute_type(const DeviceSettings& device) { return device.dtype == "float32" ? at::kFloat : at::kBFloat16; }
+// Estimates are of the CPU; float16, which it does not compute in, takes the room of bfloat16.
+at::ScalarType compute_type(const DeviceSettings& device) {
+    return device.dtype == "float16" ? at::kBFloat16 : parse_dtype(device.dtype, at::kCPU);
+}
 
-double type_bytes(const DeviceSettings& device) { return device.dtype == "float32" ? 4 : 2; }
+double type_bytes(const DeviceSettings& device) { return compute_type(device) == at::kFloat ? 4 : 2; }
 
 bool is_matrix(const ParameterSpec& parameter) {
     return parameter.role == ParameterRole::matrix || parameter.role == ParameterRole::embedding;

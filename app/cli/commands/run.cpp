@@ -10,7 +10,7 @@
 #include "app/cli/programs.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
-#include "core/run/executors/slurm.h"
+#include "core/run/executors/executor.h"
 #include "core/run/study_runner.h"
 #include "core/store/store.h"
 
@@ -20,7 +20,7 @@ namespace {
 
 struct Options {
     std::filesystem::path study, database;
-    std::string executor = "local";
+    std::string executor = executors().front().id;
     std::int64_t jobs = 0, seed = 0;
     bool resume = false;
     Json device = Json::object();
@@ -123,33 +123,8 @@ private:
     std::int64_t jobs_ = 1, version_ = -1;
 };
 
-// The runs are in the database; the tasks of the array take them from there.
-int submit(const Options& options, const Study& study, Console& console) {
-    namespace fs = std::filesystem;
-    const fs::path database = fs::absolute(options.database);
-    SlurmJob job{study.name, database.parent_path() / (database.stem().string() + "-runs"), study.jobs, {}};
-    job.command = {program_file(Program::light, Program::engine).string(),
-                   "run",
-                   fs::absolute(options.study).string(),
-                   "--db",
-                   database.string(),
-                   "--jobs",
-                   "1"};
-    for (const auto& [name, value] : options.device.items()) {
-        job.command.push_back("--" + name);
-        job.command.push_back(value.is_string() ? value.get<std::string>() : value.dump());
-    }
-    if (options.seed > 0) job.command.insert(job.command.end(), {"--seed", std::to_string(options.seed)});
-    const std::string number = submit_to_slurm(job);
-    if (console.json())
-        console.print({{"study", study.name}, {"database", database.string()}, {"slurm_job", number}, {"tasks", job.tasks}});
-    else
-        console.out() << "Slurm job " << number << ": " << shown_count(job.tasks) << (job.tasks == 1 ? " task" : " tasks") << " of study "
-                      << study.name << "; permille status --db " << database.string() << " shows how far it is" << std::endl;
-    return kDone;
-}
-
 int work(const Options& options, Console& console) {
+    const Executor& executor = find_executor(options.executor, "--executor");
     Study study = read_study(options.study);
     DeviceSettings::fields().apply(study.device, options.device, "");
     if (options.seed > 0) study.seeds = {options.seed};
@@ -166,25 +141,33 @@ int work(const Options& options, Console& console) {
     }
     console.say("study " + study.name + ": " + shown_count(number) + " runs, database " + options.database.string());
 
-    if (options.executor == "slurm") return submit(options, study, console);
-
     const std::stop_token stop = console.stop_token();
     const EventSink messages = [sink = console.sink()](const Event& event) {
         if (std::holds_alternative<LogLine>(event)) sink(event);  // the progress is read from the database
     };
-    StudyRunner runner(options.database, study.name, study.device, study.jobs, messages);
+    const StudyWork order{study, options.database, program_file(Program::light, Program::engine)};
+    const auto execution = executor.begin(order, messages);
+    if (const auto place = execution->elsewhere()) {
+        const std::string database = std::filesystem::absolute(options.database).string();
+        Json document = {{"study", study.name}, {"database", database}};
+        document.update(place->details);
+        if (console.json()) console.print(document);
+        else
+            console.out() << place->text << " (study " << study.name << "); permille status --db " << database << " shows how far it is"
+                          << std::endl;
+        return kDone;
+    }
     StudyProgress progress(options, study.name, study.jobs);
-    runner.start();
     bool asked = false;
-    while (runner.running()) {
+    while (execution->running()) {
         if (stop.stop_requested() && !asked) {
-            runner.stop();
+            execution->stop();
             asked = true;
         }
         progress.show(console);
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
-    runner.wait();
+    execution->wait();
     console.end_progress();
 
     const StudyCount count = count_runs(options.database, study.name);
@@ -204,10 +187,27 @@ int work(const Options& options, Console& console) {
         console.say("interrupted; the same command continues where it stopped");
         return kInterrupted;
     }
-    for (const std::string& line : runner.trouble()) console.say(line);
+    for (const std::string& line : execution->trouble()) console.say(line);
     if (count.stopped > 0) console.say(shown_count(count.stopped) + " stopped by hand; --resume takes them up again");
-    if (count.left() > 0) console.say("work is left; the same command continues");
-    return count.failed > 0 || count.left() > 0 || !runner.trouble().empty() ? kFailed : kDone;
+    if (count.running > 0) console.say(shown_count(count.running) + " still being done by another process");
+    if (count.left() > count.stopped) console.say("work is left; the same command continues");
+    return count.failed > 0 || count.left() > 0 || !execution->trouble().empty() ? kFailed : kDone;
+}
+
+std::string list_of_executors(const std::string& between) {
+    std::string list;
+    for (const Executor& executor : executors()) list += (list.empty() ? "" : between) + executor.id;
+    return list;
+}
+
+std::string executor_help() {
+    std::string help = "where the runs are done";
+    const char* before = ": ";
+    for (const Executor& executor : executors()) {
+        help += before + executor.id + ", " + executor.help;
+        before = "; ";
+    }
+    return help;
 }
 
 }  // namespace
@@ -218,10 +218,7 @@ Action make_run(CLI::App& verb) {
     add_database_option(verb, options->database);
     verb.add_flag("--resume", options->resume,
                   "also do failed, cancelled and stopped runs again; interrupted ones are continued in any case");
-    verb.add_option("--executor", options->executor, "where the runs are done: here, or as an array of --jobs tasks of a Slurm cluster")
-        ->type_name("local|slurm")
-        ->check(CLI::IsMember({"local", "slurm"}))
-        ->capture_default_str();
+    verb.add_option("--executor", options->executor, executor_help())->type_name(list_of_executors("|"))->capture_default_str();
     verb.add_option("--jobs,-j", options->jobs, "runs at a time; without it as the study says")->check(CLI::PositiveNumber);
     verb.add_option("--seed", options->seed, "one seed instead of the study's")->check(CLI::PositiveNumber);
     add_device_options(verb, options->device);

@@ -1,4 +1,9 @@
-#include "core/run/executors/slurm.h"
+// A study on a Slurm cluster: an array of tasks, each a `permille run` on the same database, where they take the open runs one by one. When
+// the last of them has ended, however that was, a second array takes up what a task that was killed has left; as a rule it finds nothing
+// and ends at once.
+//
+// sbatch takes partition, time limit, GPUs and account from its own environment variables (SBATCH_PARTITION, SBATCH_TIMELIMIT, SBATCH_GRES,
+// SBATCH_ACCOUNT, ...). A task that reaches its time limit is warned two minutes before, saves its run and ends.
 
 #include <sys/wait.h>
 
@@ -9,6 +14,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/run/executors/executor.h"
 
 namespace permille {
 
@@ -47,21 +53,19 @@ Output run_shell(const std::string& command) {
     return output;
 }
 
-}  // namespace
-
-std::string submit_to_slurm(const SlurmJob& job) {
-    if (run_shell("command -v sbatch").code != 0)
-        throw Error(ErrorKind::unsupported, "--executor slurm", "sbatch is not on this machine",
-                    "start this on a login node of the cluster, or use --executor local");
-    make_folder(job.folder);
+// Writes the script and hands it to sbatch; returns the number of the job. after: the job that it waits for, or "".
+std::string submit(const StudyWork& work, const std::filesystem::path& folder, const std::string& name, const std::string& after) {
     std::string command;
-    for (const auto& word : job.command) command += (command.empty() ? "" : " ") + quoted(word);
-    const std::string name = safe(job.study);
-    const auto script = job.folder / (name + ".sbatch");
+    for (const auto& word :
+         {work.program.string(), std::string("run"), (folder / (safe(work.study.name) + ".yaml")).string(), std::string("--db"),
+          std::filesystem::absolute(work.database).string(), std::string("--jobs"), std::string("1")})
+        command += (command.empty() ? "" : " ") + quoted(word);
+    const auto script = folder / (name + ".sbatch");
     write_text(script,
-               "#!/bin/bash\n#SBATCH --job-name=permille-" + name + "\n#SBATCH --array=1-" + std::to_string(job.tasks) +
-                   "\n#SBATCH --output=" + (job.folder / (name + "-%A_%a.log")).string() +
-                   "\n# Two minutes before the time limit the task saves its run; the next task, or the same command again, continues it.\n"
+               "#!/bin/bash\n#SBATCH --job-name=permille-" + name + "\n#SBATCH --array=1-" + std::to_string(work.study.jobs) +
+                   "\n#SBATCH --output=" + (folder / (name + "-%A_%a.log")).string() + "\n" +
+                   (after.empty() ? "" : "#SBATCH --dependency=afterany:" + after + "\n") +
+                   "# Two minutes before the time limit the task saves its run; another task, or the same command again, continues it.\n"
                    "#SBATCH --signal=B:TERM@120\nexec " +
                    command + "\n");
     const Output output = run_shell("sbatch --parsable " + quoted(script.string()));
@@ -69,6 +73,49 @@ std::string submit_to_slurm(const SlurmJob& job) {
         throw Error(ErrorKind::config, script.string(), "sbatch refused it: " + output.text,
                     "set what your cluster asks for in SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT or SBATCH_GRES");
     return output.text.substr(0, output.text.find(';'));  // "JOB" or "JOB;CLUSTER"
+}
+
+class SlurmExecution : public Execution {
+public:
+    SlurmExecution(const StudyWork& work, const EventSink& sink) : tasks_(work.study.jobs) {
+        if (run_shell("command -v sbatch").code != 0)
+            throw Error(ErrorKind::unsupported, "--executor slurm", "sbatch is not on this machine",
+                        "start this on a login node of the cluster, or use --executor local");
+        const auto database = std::filesystem::absolute(work.database);
+        const auto folder = database.parent_path() / (database.stem().string() + "-runs");
+        make_folder(folder);
+        const std::string name = safe(work.study.name);
+        write_study(folder / (name + ".yaml"), work.study);  // the tasks do it as it is now, whatever becomes of the file it came from
+        job_ = submit(work, folder, name, "");
+        try {
+            rest_ = submit(work, folder, name + "-rest", job_);
+        } catch (const Error& error) {
+            log_to(sink, std::string(error.what()) + "; a run that a killed task leaves will wait for the same command again");
+        }
+    }
+    void stop() override {}
+    bool running() const override { return false; }
+    void wait() override {}
+    std::optional<Elsewhere> elsewhere() const override {
+        Elsewhere place{"Slurm job " + job_ + ": " + std::to_string(tasks_) + (tasks_ == 1 ? " task" : " tasks"),
+                        {{"slurm_job", job_}, {"tasks", tasks_}}};
+        if (rest_.empty()) return place;
+        place.text += "; job " + rest_ + " after it takes up what may be left";
+        place.details["slurm_job_after"] = rest_;
+        return place;
+    }
+
+private:
+    std::int64_t tasks_;
+    std::string job_, rest_;
+};
+
+std::unique_ptr<Execution> begin(const StudyWork& work, const EventSink& sink) { return std::make_unique<SlurmExecution>(work, sink); }
+
+}  // namespace
+
+Executor slurm_executor() {
+    return {"slurm", "a Slurm cluster", "as an array of --jobs tasks, which take the runs from the database", begin};
 }
 
 }  // namespace permille
