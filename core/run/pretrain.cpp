@@ -1,5 +1,5 @@
-#include "core/nn/device.h"
 #include "core/run/pretrain.h"
+#include "core/nn/device.h"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>

@@ -1,5 +1,7 @@
 #include "core/run/shelf.h"
 
+#include "core/run/memory.h"
+
 namespace permille {
 
 namespace {
@@ -32,7 +34,10 @@ void Shelf::Row<Value>::keep_only(const std::function<bool(const std::string&)>&
 }
 
 OpenModel Shelf::base(const std::string& model, const DeviceSettings& device, const EventSink& sink, const std::stop_token& stop) {
-    return bases_.get(key_of({model, device.device, device.dtype}), [&] { return open_model(model, device, sink, stop); });
+    return bases_.get(key_of({model, device.device, device.dtype}), [&] {
+        const SharedMemory shared;
+        return open_model(model, device, sink, stop);
+    });
 }
 
 std::shared_ptr<const Corpus> Shelf::corpus(const std::filesystem::path& folder) {

@@ -22,12 +22,13 @@ namespace {
 class StudyRun {
 public:
     StudyRun(const fs::path& database, const RunRow& run, const Claim& claim, const DeviceSettings& device, Shelf& shelf, Ledger& ledger,
-             EventSink events, std::stop_token stop)
+             MemoryMark& memory, EventSink events, std::stop_token stop)
         : spec_(run.spec),
           run_(run),
           device_(device),
           shelf_(shelf),
           ledger_(ledger),
+          memory_(memory),
           events_(std::move(events)),
           stop_(std::move(stop)),
           database_(database),
@@ -40,6 +41,7 @@ public:
             throw Error(ErrorKind::config, "corpus " + spec_.corpus, "is not in the database",
                         "import it, or make it with 'permille data recipe'");
         const OpenModel model = shelf_.base(spec_.base, device_, events_, stop_);
+        memory_.add_base(*model.base->network);
         const auto corpus = shelf_.corpus(corpus_row->path);
         record_base(model);
         RunOutcome outcome;
@@ -85,6 +87,7 @@ private:
             const OpenModel teacher = shelf_.base(plan.training.teacher, device_, events_, stop_);
             check_teacher(plan, teacher);
             plan.teacher = teacher.base;
+            if (teacher.base != model.base) memory_.add_base(*teacher.base->network);
         }
         return plan;
     }
@@ -130,6 +133,7 @@ private:
     const DeviceSettings& device_;
     Shelf& shelf_;
     Ledger& ledger_;
+    MemoryMark& memory_;
     EventSink events_;
     std::stop_token stop_;
     fs::path database_;
@@ -161,10 +165,10 @@ RunEnd do_run(const fs::path& database, const RunRow& run, const Claim& claim, c
             outcome.reason = std::move(reason);
             outcome.updates_done = ledger.updates();
         };
-        const MemoryMark memory;
+        MemoryMark memory;
         std::optional<StudyRun> work;
         try {
-            work.emplace(database, run, claim, device, shelf, ledger, events, own.get_token());
+            work.emplace(database, run, claim, device, shelf, ledger, memory, events, own.get_token());
             outcome = work->work();
         } catch (const ClaimLost&) {
         } catch (const Stopped&) {

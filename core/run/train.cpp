@@ -54,9 +54,17 @@ std::shared_ptr<const TokenText> tokens_of(const RunPlan& plan, const std::vecto
     return std::make_shared<const TokenText>(tokenise(*plan.model.tokenizer, rows, plan.source, plan.target, stop));
 }
 
-RunPlan plan_of(const TrainRequest& request, const EventSink& sink, const std::stop_token& stop) {
+OpenModel open_shared(const std::string& model, const DeviceSettings& device, MemoryMark& memory, const EventSink& sink,
+                      const std::stop_token& stop) {
+    const SharedMemory shared;
+    OpenModel open = open_model(model, device, sink, stop);
+    memory.add_base(*open.base->network);
+    return open;
+}
+
+RunPlan plan_of(const TrainRequest& request, MemoryMark& memory, const EventSink& sink, const std::stop_token& stop) {
     RunPlan plan;
-    plan.model = open_model(request.base, request.device, sink, stop);
+    plan.model = open_shared(request.base, request.device, memory, sink, stop);
     plan.training = request.training;
     plan.seed = static_cast<std::uint64_t>(request.seed);
     plan.source = request.source_language;
@@ -66,7 +74,7 @@ RunPlan plan_of(const TrainRequest& request, const EventSink& sink, const std::s
     plan.valid_rows = read_rows(request.valid_texts, Split::valid, plan.source, plan.target, plan.training.valid_sentences);
     plan.valid = tokens_of(plan, plan.valid_rows, stop);
     if (!plan.training.teacher.empty()) {
-        const OpenModel teacher = open_model(plan.training.teacher, request.device, sink, stop);
+        const OpenModel teacher = open_shared(plan.training.teacher, request.device, memory, sink, stop);
         check_teacher(plan, teacher);
         plan.teacher = teacher.base;
     }
@@ -81,8 +89,8 @@ TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, st
     const OutputFolder folder(request.output);
     TrainReport report;
     try {
-        const RunPlan plan = plan_of(request, sink, stop);
-        const MemoryMark memory;
+        MemoryMark memory;
+        const RunPlan plan = plan_of(request, memory, sink, stop);
         const auto tell = [&](const TrainedRun& run) {
             log_to(sink, std::to_string(run.attached.trainable()) + " trainable parameters, " + std::to_string(plan.train->pairs.size()) +
                              " training pairs");

@@ -1,7 +1,11 @@
 #include "core/run/study_run.h"
 
+#include <ATen/ATen.h>
+
+#include <atomic>
 #include <thread>
 
+#include "core/run/memory.h"
 #include "tests/core/run/workplace.h"
 
 namespace permille::test {
@@ -53,6 +57,33 @@ TEST_CASE("a run taken from a sleeping worker ends as one that was left alone", 
     CHECK(row.claim == quick->number);
     CHECK(store.artifacts(run).at(0).sha256 == undisturbed);
     CHECK(sha256_of_file(place.run_folder(run) / "adapter" / "adapter_model.safetensors") == undisturbed);
+}
+
+TEST_CASE("a run's peak of memory is its own", "[run]") {
+    // The same run alone, and beside another one that takes much more.
+    std::vector<std::int64_t> peaks;
+    for (const bool beside : {false, true}) {
+        const Workplace place;
+        const auto run = place.enqueue("[bitfit]", 40).front();
+        Store store(place.database());
+        Shelf shelf;
+        std::atomic<bool> large = !beside, done = false;
+        std::jthread other([&] {
+            if (!beside) return;
+            const MemoryMark mark;
+            const at::Tensor block = at::ones({64, 1024, 1024});  // 256 MB
+            large = true;
+            while (!done) std::this_thread::yield();
+            CHECK(mark.peak() >= 256 << 20);
+        });
+        while (!large) std::this_thread::yield();
+        const auto claim = store.claim(run).value();
+        do_run(place.database(), store.run(run), claim, Workplace::one_thread(), shelf, {}, {});
+        done = true;
+        peaks.push_back(store.run(run).peak_memory_bytes);
+    }
+    CHECK(peaks[0] > 0);
+    CHECK(std::abs(peaks[1] - peaks[0]) < 1 << 20);
 }
 
 }  // namespace permille::test
