@@ -156,6 +156,7 @@ void check_study(Study& study, const Locate& locate) {
         if (study.seeds[i] < 0) throw Error(ErrorKind::config, locate(numbered("seeds", i)), "a negative seed", "write 0 or more");
     if (study.jobs < 1 || study.jobs > 1024)
         throw Error(ErrorKind::config, locate("jobs"), std::to_string(study.jobs) + " runs at a time", "write 1 to 1024");
+    check_text(study.executor, "the executor", locate("executor"));
     check_settings(study.training, "training", locate);
     check_settings(study.decoding, "decoding", locate);
     check_settings(study.evaluation, "evaluation", locate, evaluation_fields());
@@ -208,7 +209,8 @@ bool operator==(const Study& a, const Study& b) {
     const auto same = [](const auto& x, const auto& y) { return x.fields().to_json(x) == y.fields().to_json(y); };
     return a.name == b.name && a.bases == b.bases && a.pairs == b.pairs && a.methods == b.methods && a.budgets == b.budgets &&
            a.data_sizes == b.data_sizes && a.seeds == b.seeds && a.include_untouched == b.include_untouched && a.jobs == b.jobs &&
-           same(a.training, b.training) && same(a.decoding, b.decoding) && same(a.evaluation, b.evaluation) && same(a.device, b.device);
+           a.executor == b.executor && same(a.training, b.training) && same(a.decoding, b.decoding) && same(a.evaluation, b.evaluation) &&
+           same(a.device, b.device);
 }
 
 }  // namespace permille

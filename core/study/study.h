@@ -14,6 +14,7 @@
 //     include_untouched: true           # one evaluation of the untouched base per base and pair
 //     training: {updates: 1000, tune_lr: 5}   # fields of TrainingSettings; likewise decoding, evaluation, device
 //     jobs: 1                           # runs at a time
+//     executor: local                   # or slurm: see permille run --help
 //
 // All functions throw Error(config); from a file its where is "FILE:LINE:COLUMN" of the mistake.
 #pragma once
@@ -58,6 +59,7 @@ struct Study {
     EvaluationSettings evaluation;
     DeviceSettings device;
     std::int64_t jobs = 1;
+    std::string executor = "local";  // where its runs are done: an id of core/run/executors
 };
 
 bool operator==(const Study& a, const Study& b);

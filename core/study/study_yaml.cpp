@@ -125,7 +125,7 @@ private:
 
 const std::vector<std::string> kKeys = {
     "study",    "bases",    "pairs",      "methods", "budgets", "data_sizes", "seeds", "include_untouched",
-    "training", "decoding", "evaluation", "device",  "jobs"};
+    "training", "decoding", "evaluation", "device",  "jobs",    "executor"};
 
 StudyPair Reader::pair(const YAML::Node& node) const {
     StudyPair pair;
@@ -211,6 +211,7 @@ void Reader::top(Study& study, const YAML::Node& key, const YAML::Node& value) {
     else if (name == "evaluation") settings(key, value, study.evaluation);
     else if (name == "device") settings(key, value, study.device);
     else if (name == "jobs") study.jobs = whole(value.IsNull() ? key : value, name);
+    else if (name == "executor") study.executor = given(key, value);
     else {
         const std::string near = nearest(name, kKeys);
         fail(key, "'" + name + "' is not part of a study",
@@ -331,7 +332,9 @@ std::string study_to_yaml(const Study& study) {
     write_settings(out, "decoding", study.decoding);
     write_settings(out, "evaluation", study.evaluation);
     write_settings(out, "device", study.device);
-    out << YAML::Key << "jobs" << YAML::Value << study.jobs << YAML::EndMap;
+    out << YAML::Key << "jobs" << YAML::Value << study.jobs;
+    if (study.executor != Study().executor) out << YAML::Key << "executor" << YAML::Value << study.executor;
+    out << YAML::EndMap;
     return std::string(out.c_str()) + "\n";
 }
 

@@ -91,6 +91,7 @@ private Q_SLOTS:
         study.evaluation.metric = "ter";
         study.device.threads = 1;
         study.jobs = 2;
+        study.executor = "slurm";
         study.include_untouched = false;
         study.data_sizes = {500, 0};
         page.form()->setStudy(study);

@@ -119,6 +119,31 @@ private Q_SLOTS:
         QVERIFY(mine[1][2].value<ui::BudgetReply>().problem.has_value());
     }
 
+    void aStudyThatGoesOnElsewhereOrIsLeftUndoneIsTold() {
+        struct Engine : ui::StudyEngine {
+            explicit Engine(bool hands_over) : hands_over_(hands_over) {}
+            void start() override {}
+            void stop() override {}
+            bool running() const override { return false; }
+            std::string elsewhere() const override { return hands_over_ ? "Slurm job 17: 4 tasks" : ""; }
+            std::vector<std::string> trouble() const override { return {"run 3: the disk is full"}; }
+            bool hands_over_;
+        };
+        for (const bool hands_over : {true, false}) {
+            ui::RunController controller([&](const ui::StudyOrder&, const EventSink&) { return std::make_unique<Engine>(hands_over); });
+            QSignalSpy handed(&controller, &ui::RunController::handedOver), failed(&controller, &ui::RunController::failed),
+                finished(&controller, &ui::RunController::finished);
+            ui::StudyOrder order;
+            order.study.name = "toy";
+            controller.start(order);
+            QTRY_COMPARE(handed.count() + failed.count(), 1);
+            QVERIFY(!controller.active());
+            QCOMPARE(finished.count(), 0);  // nobody is told that it is done
+            if (hands_over) QCOMPARE(handed.first()[1].toString(), u"Slurm job 17: 4 tasks"_s);
+            else QVERIFY(failed.first().first().value<ui::Problem>().message().contains(u"the disk is full"_s));
+        }
+    }
+
     void aStudyThatCannotStartIsTold() {
         ui::RunController controller([](const ui::StudyOrder&, const EventSink&) -> std::unique_ptr<ui::StudyEngine> {
             throw Error(ErrorKind::config, "study", "has no pairs", "add one");

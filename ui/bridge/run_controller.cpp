@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "core/bases/find.h"
+#include "core/run/executors/executor.h"
 #include "core/run/study_runner.h"
 #include "ui/bridge/text.h"
 
@@ -14,14 +15,23 @@ namespace {
 
 class CoreEngine : public StudyEngine {
 public:
-    CoreEngine(const StudyOrder& order, const EventSink& sink)
-        : runner_(order.database, order.study.name, order.study.device, order.study.jobs, sink) {}
-    void start() override { runner_.start(); }
-    void stop() override { runner_.stop(); }
-    bool running() const override { return runner_.running(); }
+    CoreEngine(const StudyOrder& order, const EventSink& sink) : order_(order), sink_(sink) {}
+    void start() override {
+        const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "permille";
+        execution_ = find_executor(order_.study.executor, "executor").begin({order_.study, order_.database, program}, sink_);
+    }
+    void stop() override { execution_->stop(); }
+    bool running() const override { return execution_->running(); }
+    std::vector<std::string> trouble() const override { return execution_->trouble(); }
+    std::string elsewhere() const override {
+        const auto place = execution_->elsewhere();
+        return place ? place->text : std::string();
+    }
 
 private:
-    StudyRunner runner_;
+    StudyOrder order_;
+    EventSink sink_;
+    std::unique_ptr<Execution> execution_;
 };
 
 std::unique_ptr<StudyEngine> make_core_engine(const StudyOrder& order, const EventSink& sink) {
@@ -66,6 +76,14 @@ public:
             });
             return;
         }
+        if (const QString where = text(engine_->elsewhere()); !where.isEmpty()) {
+            engine_.reset();
+            post([owner = owner_, where] {
+                owner->end(true);
+                Q_EMIT owner->handedOver(owner->study(), where);
+            });
+            return;
+        }
         post([owner = owner_] { Q_EMIT owner->started(owner->study()); });
         if (!timer_) {
             timer_ = new QTimer(this);
@@ -83,8 +101,20 @@ private:
     void poll() {
         if (!engine_ || engine_->running()) return;
         timer_->stop();
+        const std::vector<std::string> trouble = engine_->trouble();
         engine_.reset();
-        post([owner = owner_] { owner->end(false); });
+        if (trouble.empty()) {
+            post([owner = owner_] { owner->end(false); });
+            return;
+        }
+        QStringList lines;
+        for (const std::string& line : trouble) lines << text(line);
+        post([owner = owner_, lines] {
+            const Problem problem{ErrorKind::database, owner->study(), lines.join(u"; "),
+                                  tr("What is done is kept: Run > Resume continues")};
+            owner->end(true);
+            Q_EMIT owner->failed(problem);
+        });
     }
 
     template <class Call>

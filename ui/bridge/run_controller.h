@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/base/events.h"
 #include "core/study/study.h"
@@ -15,13 +16,18 @@
 
 namespace permille::ui {
 
-// What the controller drives: core's StudyRunner, or a stand-in of a test. Made, used and destroyed on the controller's thread.
+// What the controller drives: the work of one of core's executors, or a stand-in of a test. Made, used and destroyed on the controller's
+// thread.
 class StudyEngine {
 public:
     virtual ~StudyEngine() = default;
     virtual void start() = 0;
     virtual void stop() = 0;  // asks; running() tells when it has ended
     virtual bool running() const = 0;
+    // After the end: what kept it from going on, one line each; empty when nothing did.
+    virtual std::vector<std::string> trouble() const { return {}; }
+    // After start(): where the work goes on without this program; "" when it is done here.
+    virtual std::string elsewhere() const { return {}; }
 };
 
 struct StudyOrder {
@@ -37,7 +43,7 @@ using MakeEngine = std::function<std::unique_ptr<StudyEngine>(const StudyOrder& 
 class RunController : public QObject {
     Q_OBJECT
 public:
-    // Without a function: core's enqueue_study() and StudyRunner.
+    // Without a function: core's enqueue_study() and the study's executor.
     explicit RunController(MakeEngine make = {}, QObject* parent = nullptr);
     ~RunController() override;  // stops and waits
 
@@ -54,6 +60,8 @@ Q_SIGNALS:
     void started(const QString& study);
     void finished(const QString& study, bool stopped);
     void failed(const permille::ui::Problem& problem);
+    // The work goes on without this program; nothing is active here any more.
+    void handedOver(const QString& study, const QString& where);
     // Active or stopping has changed.
     void stateChanged();
     void logLine(const QString& line);

@@ -110,6 +110,11 @@ void MainWindow::connectRunner() {
         if (stopped) statusBar()->showMessage(tr("Stopped. Everything is saved; Run > Resume continues."), 10000);
         else statusBar()->showMessage(tr("The study “%1” is done.").arg(study), 10000);
     });
+    connect(&runner_, &RunController::handedOver, this, [this](const QString& study, const QString& where) {
+        watcher_.refresh();
+        if (close_when_done_) close();
+        else statusBar()->showMessage(tr("The study “%1” goes on without this window: %2").arg(study, where), 20000);
+    });
     connect(&runner_, &RunController::progress, this, [this] { showStatus(); });
 }
 

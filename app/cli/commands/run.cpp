@@ -20,7 +20,7 @@ namespace {
 
 struct Options {
     std::filesystem::path study, database;
-    std::string executor = executors().front().id;
+    std::string executor;
     std::int64_t jobs = 0, seed = 0;
     bool resume = false;
     Json device = Json::object();
@@ -124,8 +124,10 @@ private:
 };
 
 int work(const Options& options, Console& console) {
-    const Executor& executor = find_executor(options.executor, "--executor");
+    if (!options.executor.empty()) find_executor(options.executor, "--executor");
     Study study = read_study(options.study);
+    if (!options.executor.empty()) study.executor = options.executor;
+    const Executor& executor = find_executor(study.executor, options.study.string() + ", executor");
     DeviceSettings::fields().apply(study.device, options.device, "");
     if (options.seed > 0) study.seeds = {options.seed};
     if (options.jobs > 0) study.jobs = options.jobs;
@@ -201,7 +203,7 @@ std::string list_of_executors(const std::string& between) {
 }
 
 std::string executor_help() {
-    std::string help = "where the runs are done";
+    std::string help = "where the runs are done, instead of as the study says";
     const char* before = ": ";
     for (const Executor& executor : executors()) {
         help += before + executor.id + ", " + executor.help;

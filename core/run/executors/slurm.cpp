@@ -85,7 +85,9 @@ public:
         const auto folder = database.parent_path() / (database.stem().string() + "-runs");
         make_folder(folder);
         const std::string name = safe(work.study.name);
-        write_study(folder / (name + ".yaml"), work.study);  // the tasks do it as it is now, whatever becomes of the file it came from
+        Study here = work.study;  // the tasks do it as it is now, whatever becomes of the file it came from
+        here.executor = Study().executor;
+        write_study(folder / (name + ".yaml"), here);
         job_ = submit(work, folder, name, "");
         try {
             rest_ = submit(work, folder, name + "-rest", job_);

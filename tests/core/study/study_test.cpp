@@ -34,6 +34,7 @@ decoding: {beam_size: 4}
 evaluation: {metric: chrf, test_sentences: 300}
 device: {device: cpu, threads: 2}
 jobs: 2
+executor: slurm
 )";
 
 // The study with one line (from 1) replaced.
@@ -108,6 +109,8 @@ TEST_CASE("a study is read from YAML", "[study]") {
     REQUIRE(study.evaluation.test_sentences == 300);
     REQUIRE(study.device.threads == 2);
     REQUIRE(study.jobs == 2);
+    REQUIRE(study.executor == "slurm");
+    REQUIRE(parse_study(study_to_yaml(study), "again") == study);
 }
 
 TEST_CASE("a study that is written reads the same", "[study]") {
@@ -238,7 +241,7 @@ TEST_CASE("what is no study at all is refused", "[study]") {
     require_mistake("# only a comment\n", "study.yaml", {"empty"});
     require_mistake("just words\n", "study.yaml:1:1", {"not a study"});
     require_mistake("- a\n- b\n", "study.yaml:1:1", {"a list"});
-    require_mistake(std::string(kStudy) + "---\nstudy: second\n", "study.yaml:25:1", {"second document"});
+    require_mistake(std::string(kStudy) + "---\nstudy: second\n", "study.yaml:26:1", {"second document"});
     require_mistake("a: &x [*x, *y]\n", "study.yaml:1:12", {"not YAML"});
     require_error([] { parse_study(std::string("\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16), "picture.png"); }, ErrorKind::config, {"picture.png"});
     require_error([] { parse_study(std::string(100000, '['), "deep.yaml"); }, ErrorKind::config, {"deep.yaml"});

@@ -1,6 +1,7 @@
 #include "ui/pages/study/study_form.h"
 
 #include <QCheckBox>
+#include <QComboBox>
 #include <QFormLayout>
 #include <QHBoxLayout>
 #include <QHeaderView>
@@ -14,6 +15,7 @@
 #include <algorithm>
 
 #include "core/metrics/evaluation.h"
+#include "core/run/executors/executor.h"
 #include "ui/bridge/text.h"
 #include "ui/pages/study/method_list.h"
 #include "ui/widgets/field_form.h"
@@ -73,6 +75,7 @@ StudyForm::StudyForm(QWidget* parent)
       seeds_(new ListEdit([](const std::string& item) { parse_seed(item); })),
       untouched_(new QCheckBox(tr("Also score the untouched base"))),
       jobs_(new QSpinBox),
+      executor_(new QComboBox),
       training_(new FieldForm(TrainingSettings::fields().list())),
       decoding_(new FieldForm(DecodingSettings::fields().list())),
       evaluation_(new FieldForm(evaluation_fields())),
@@ -107,6 +110,7 @@ StudyForm::StudyForm(QWidget* parent)
     for (ListEdit* edit : {budgets_, data_sizes_, seeds_}) connect(edit, &QLineEdit::textChanged, this, [this] { tell(); });
     connect(untouched_, &QCheckBox::toggled, this, [this] { tell(); });
     connect(jobs_, &QSpinBox::valueChanged, this, [this] { tell(); });
+    connect(executor_, &QComboBox::currentIndexChanged, this, [this] { tell(); });
 }
 
 QWidget* StudyForm::makeBases() {
@@ -159,7 +163,13 @@ QWidget* StudyForm::makeGrid() {
     form->addRow(tr("&Budgets"), budgets_);
     form->addRow(tr("&Data sizes"), data_sizes_);
     form->addRow(tr("&Seeds"), seeds_);
+    for (const Executor& executor : executors()) {
+        executor_->addItem(text(executor.name), text(executor.id));
+        executor_->setItemData(executor_->count() - 1, text(executor.help), Qt::ToolTipRole);
+    }
+    executor_->setToolTip(tr("Where the runs are done"));
     form->addRow(tr("Runs &at a time"), jobs_);
+    form->addRow(tr("Done o&n"), executor_);
     form->addRow(QString(), untouched_);
     return widget;
 }
@@ -295,6 +305,7 @@ Study StudyForm::study() const {
     for (const auto& item : seeds_->items()) study.seeds.push_back(parse_seed(item));
     study.include_untouched = untouched_->isChecked();
     study.jobs = jobs_->value();
+    study.executor = executor_->currentData().toString().toStdString();
     study.training = TrainingSettings::fields().parse(training_->values("training"), "training");
     study.decoding = DecodingSettings::fields().parse(decoding_->values("decoding"), "decoding");
     study.evaluation = EvaluationSettings::fields().parse(evaluation_->values("evaluation"), "evaluation");
@@ -314,6 +325,9 @@ void StudyForm::setStudy(const Study& study) {
     seeds_->setText(joined(study.seeds, [](std::int64_t seed) { return QString::number(seed); }));
     untouched_->setChecked(study.include_untouched);
     jobs_->setValue(static_cast<int>(std::clamp<std::int64_t>(study.jobs, 1, 256)));
+    // One of a newer program stays what it is: starting it will say that it is not known here.
+    if (executor_->findData(text(study.executor)) < 0) executor_->addItem(text(study.executor), text(study.executor));
+    executor_->setCurrentIndex(executor_->findData(text(study.executor)));
     training_->setValues(differing(study.training));
     decoding_->setValues(differing(study.decoding));
     evaluation_->setValues(differing(study.evaluation));

@@ -10,6 +10,7 @@
 #include "core/study/study.h"
 
 class QCheckBox;
+class QComboBox;
 class QLineEdit;
 class QListWidget;
 class QSpinBox;
@@ -63,6 +64,7 @@ private:
     ListEdit* seeds_;
     QCheckBox* untouched_;
     QSpinBox* jobs_;
+    QComboBox* executor_;
     FieldForm* training_;
     FieldForm* decoding_;
     FieldForm* evaluation_;
