@@ -282,6 +282,12 @@ void Console::say(const std::string& line) {
     state_->write_line(line);
 }
 
+void Console::complain(const std::string& line) {
+    if (json_) return;
+    const std::lock_guard lock(state_->mutex);
+    state_->write_line(line);
+}
+
 EventSink Console::sink() {
     return [state = state_.get()](const Event& event) { state->take(event); };
 }

@@ -28,6 +28,8 @@ public:
     void print_table(const std::vector<std::vector<std::string>>& rows);
     // A line on standard error; silent with --json and --quiet.
     void say(const std::string& line);
+    // A line on standard error that says what went wrong: with --quiet too; with --json it belongs into the document.
+    void complain(const std::string& line);
 
     // Shows progress with the time that remains on standard error: one line that is rewritten on a terminal, now and then a plain line
     // elsewhere. May be called from any thread. Silent with --json and --quiet.

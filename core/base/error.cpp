@@ -24,7 +24,7 @@ std::string_view to_string(ErrorKind kind) {
 }
 
 Error::Error(ErrorKind kind, std::string where, std::string what, std::string fix)
-    : kind_(kind), where_(std::move(where)), found_(std::move(what)), fix_(std::move(fix)), temporary_(kind == ErrorKind::network) {
+    : kind_(kind), where_(std::move(where)), found_(std::move(what)), fix_(std::move(fix)) {
     message_ = where_.empty() ? found_ : where_ + ": " + found_;
     if (!fix_.empty()) message_ += "; " + fix_;
 }

@@ -19,31 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-[[noreturn]] void fail(const fs::path& file, const std::string& action, int code, const std::string& fix = {}) {
-    std::string advice = fix;
-    if (advice.empty()) {
-        switch (code) {
-            case ENOENT: advice = "check the path"; break;
-            case ENOTDIR:
-            case EEXIST: advice = "something on this path is a file: choose another"; break;
-            case EACCES:
-            case EROFS: advice = "choose a place you may write to, or change the permissions"; break;
-            case ENOSPC: advice = "free some space on the disk and try again"; break;
-            default: break;
-        }
-    }
-    Error error(ErrorKind::file, file.string(), "cannot " + action + ": " + std::strerror(code), advice);
-    switch (code) {
-        case ENOSPC:
-        case EDQUOT:
-        case EIO:
-        case ESTALE:
-        case ETIMEDOUT:
-        case EMFILE:
-        case ENFILE: throw error.make_temporary();
-        default: throw error;
-    }
-}
+[[noreturn]] void fail(const fs::path& file, const std::string& action, int code) { throw file_error(file, action, code); }
 
 void sync_path(const fs::path& path, int flags) {
     const int handle = ::open(path.c_str(), flags | O_CLOEXEC);
@@ -76,6 +52,31 @@ private:
 };
 
 }  // namespace
+
+Error file_error(const fs::path& file, const std::string& action, int code) {
+    std::string advice;
+    switch (code) {
+        case ENOENT: advice = "check the path"; break;
+        case ENOTDIR:
+        case EEXIST: advice = "something on this path is a file: choose another"; break;
+        case EACCES:
+        case EROFS: advice = "choose a place you may write to, or change the permissions"; break;
+        case ENOSPC: advice = "free some space on the disk and try again"; break;
+        default: break;
+    }
+    Error error(ErrorKind::file, file.string(), "cannot " + action + ": " + std::strerror(code), advice);
+    switch (code) {
+        case ENOSPC:
+        case EDQUOT:
+        case EFBIG:
+        case EIO:
+        case ESTALE:
+        case ETIMEDOUT:
+        case EMFILE:
+        case ENFILE: return error.make_temporary();
+        default: return error;
+    }
+}
 
 std::string read_text(const fs::path& file) {
     errno = 0;

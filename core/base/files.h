@@ -12,6 +12,11 @@
 
 namespace permille {
 
+class Error;
+
+// What an errno means for a file: "cannot <action>: <reason>", with what to do; temporary where the disk or the network is at fault.
+Error file_error(const std::filesystem::path& file, const std::string& action, int code);
+
 // All functions throw Error(file) with the path and the system's reason.
 std::string read_text(const std::filesystem::path& file);
 

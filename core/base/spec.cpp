@@ -10,7 +10,8 @@ const Fields<DeviceSettings>& DeviceSettings::fields() {
             .add("device", &DeviceSettings::device,
                  "where the model runs: auto, cpu, cuda or cuda:N; auto takes CUDA when the machine has it")
             .add("threads", &DeviceSettings::threads, "CPU threads of one job; 0: all cores", {.min = 0, .max = 4096})
-            .add("dtype", &DeviceSettings::dtype, "number format of the matrix work: float32, bfloat16, float16 (on CUDA only), or auto: bfloat16 on CUDA and on CPUs "
+            .add("dtype", &DeviceSettings::dtype,
+                 "number format of the matrix work: float32, bfloat16, float16 (on CUDA only), or auto: bfloat16 on CUDA and on CPUs "
                  "that compute in it, otherwise float32; a run records what it was",
                  {.choices = {"float32", "bfloat16", "float16", "auto"}});
     return list;

@@ -188,10 +188,11 @@ private:
     }
 
     [[noreturn]] void unreachable(const HttpResponse& response) const {
-        throw Error(ErrorKind::network, name_.text(),
+        Error error(ErrorKind::network, name_.text(),
                     settings_.endpoint + (response.broken.empty() ? " answers with status " + std::to_string(response.status)
                                                                   : " cannot be reached: " + response.broken),
                     "check the connection, https_proxy and HF_ENDPOINT, and start again: what arrived is kept");
+        throw error.make_temporary();
     }
 
     [[noreturn]] void refused(const std::string& file, const std::string& revision, const HttpResponse& response) const {

@@ -39,14 +39,11 @@ void persist(const Patience& patience, const std::stop_token& stop, const EventS
     }
 }
 
-Ledger::Ledger(const std::filesystem::path& database, const Claim& claim, std::stop_source work, EventSink log, Patience patience)
-    : database_(database),
-      claim_(claim),
-      work_(std::move(work)),
-      log_(std::move(log)),
-      patience_(patience),
-      store_(database, Store::Open::existing) {
-    store_.wait_for_locks(patience_.lock);
+Ledger::Ledger(const std::filesystem::path& database, const Claim& claim, std::stop_source work, EventSink log, Patience patience,
+               std::int64_t updates)
+    : database_(database), claim_(claim), work_(std::move(work)), log_(std::move(log)), patience_(patience), updates_(updates) {
+    persist(patience_, work_.get_token(), log_, [&] { store_.emplace(database_, Store::Open::existing); });
+    store_->wait_for_locks(patience_.lock);
     beats_ = std::jthread([this](const std::stop_token& end) { beat(end); });
 }
 
@@ -60,14 +57,14 @@ void Ledger::take(const Event& event) {
     if (const auto* progress = std::get_if<Progress>(&event)) progress_ = *progress;
     if (const auto* metric = std::get_if<StepMetric>(&event)) {
         metrics_.push_back(*metric);
-        updates_ = std::max(updates_, metric->step);
+        updates_ = metric->step;
     }
 }
 
 void Ledger::write(const std::function<void(Store&)>& entry) {
     if (lost()) throw ClaimLost();
     try {
-        persist(patience_, work_.get_token(), log_, [&] { entry(store_); });
+        persist(patience_, work_.get_token(), log_, [&] { entry(*store_); });
     } catch (const ClaimLost&) {
         const std::lock_guard lock(mutex_);
         lost_ = true;
@@ -77,6 +74,14 @@ void Ledger::write(const std::function<void(Store&)>& entry) {
 
 void Ledger::describe(const RunFacts& facts) {
     write([&](Store& store) { store.describe_run(claim_, facts); });
+}
+
+void Ledger::begins_after(std::int64_t update) {
+    {
+        const std::lock_guard lock(mutex_);
+        updates_ = update;
+    }
+    write([&](Store& store) { store.drop_step_metrics(claim_, update); });
 }
 
 void Ledger::evaluated(const Evaluation& evaluation, const std::vector<Hypothesis>& hypotheses) {
@@ -91,10 +96,11 @@ void Ledger::confirm() {
     write([&](Store& store) { tell(store); });
 }
 
-void Ledger::end(const RunOutcome& outcome) {
+void Ledger::end(RunOutcome outcome) {
     beats_.request_stop();
     if (beats_.joinable()) beats_.join();
     write([&](Store& store) { tell(store); });
+    if (outcome.state == RunState::interrupted && stop_asked()) outcome.state = RunState::stopped;
     write([&](Store& store) { store.end_run(claim_, outcome); });
 }
 
@@ -141,6 +147,7 @@ void Ledger::tell(Store& store) {
 
 void Ledger::beat(const std::stop_token& end) {
     std::optional<Store> store;
+    bool told = false;
     while (!end.stop_requested()) {
         try {
             if (!store) {
@@ -155,7 +162,12 @@ void Ledger::beat(const std::stop_token& end) {
             }
             work_.request_stop();
             return;
-        } catch (const Error&) {  // the figures are kept for the next sign of life
+        } catch (const std::exception& error) {  // the figures are kept for the next sign of life
+            const auto* known = dynamic_cast<const Error*>(&error);
+            const bool passes = known && known->temporary();
+            if (!told) log_to(log_, std::string(error.what()) + (passes ? "; trying again" : ""));
+            told = true;
+            if (!passes) work_.request_stop();  // the record cannot be kept: the work is saved and ends
         }
         rest(kBeat, end);
     }

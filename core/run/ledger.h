@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <thread>
 #include <vector>
@@ -35,7 +36,9 @@ class Ledger {
 public:
     // `work` is asked to stop when a person wants the run stopped and when the claim is lost; when it is stopped by others, writes have
     // less patience. The log gets a line when the machine makes a write wait.
-    Ledger(const std::filesystem::path& database, const Claim& claim, std::stop_source work, EventSink log, Patience patience = {});
+    // updates: those that the run has done when it is claimed.
+    Ledger(const std::filesystem::path& database, const Claim& claim, std::stop_source work, EventSink log, Patience patience = {},
+           std::int64_t updates = 0);
     ~Ledger();
 
     // Progress and figures are kept and written with the next sign of life. From any thread.
@@ -43,12 +46,15 @@ public:
 
     // Writes at once, from the thread that made the ledger. Throw ClaimLost, and Error(database) when patience is at its end.
     void describe(const RunFacts& facts);
+    // Training begins after this update: what was told of later ones, before the run was broken off, is told again.
+    void begins_after(std::int64_t update);
     void evaluated(const Evaluation& evaluation, const std::vector<Hypothesis>& hypotheses);
     void made(const Artifact& artifact);
     // A sign of life at once, before something is done that another worker must not find done.
     void confirm();
-    // The last write: figures that wait, then the end. No sign of life is given from here on.
-    void end(const RunOutcome& outcome);
+    // The last write: figures that wait, then the end; interrupted where a person asked for a stop is stopped. No sign of life is given
+    // from here on.
+    void end(RunOutcome outcome);
 
     bool lost() const;             // another worker has the run, or nobody any more
     bool stop_asked() const;       // by a person
@@ -64,7 +70,7 @@ private:
     std::stop_source work_;
     EventSink log_;
     Patience patience_;
-    Store store_;  // of the owner's thread; the signs of life have a connection of their own
+    std::optional<Store> store_;  // of the owner's thread; the signs of life have a connection of their own
     mutable std::mutex mutex_;
     std::vector<StepMetric> metrics_;
     Progress progress_;

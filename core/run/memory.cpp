@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/Allocator.h>
+#include <c10/util/Flags.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <malloc.h>
 
@@ -10,6 +11,8 @@
 #include <string>
 
 #include "core/models/seq2seq.h"
+
+C10_DECLARE_int(caffe2_log_level);
 
 namespace permille {
 
@@ -68,6 +71,7 @@ struct MemoryMark::State {
 };
 
 MemoryMark::MemoryMark() {
+    FLAGS_caffe2_log_level = 2;  // errors alone: libtorch would tell people of every tensor that was there before the counting began
 #ifdef __GLIBC__
     malloc_trim(0);  // what earlier work has freed goes back to the system
 #endif

@@ -1,7 +1,6 @@
 #include "core/run/run_folder.h"
 
 #include <charconv>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <system_error>
@@ -28,12 +27,18 @@ std::optional<std::int64_t> claim_of(const fs::path& folder) {
     return error == std::errc() && rest == end ? std::optional(number) : std::nullopt;
 }
 
+// What lies in a folder; stops at the first thing that cannot be read, with the reason in `code`.
+std::vector<fs::path> entries(const fs::path& folder, std::error_code& code) {
+    std::vector<fs::path> found;
+    for (fs::directory_iterator entry(folder, code), end; !code && entry != end; entry.increment(code)) found.push_back(entry->path());
+    return found;
+}
+
 // Working folders by the number of their claim.
-std::map<std::int64_t, fs::path> work_folders(const fs::path& folder) {
+std::map<std::int64_t, fs::path> work_folders(const fs::path& folder, std::error_code& code) {
     std::map<std::int64_t, fs::path> found;
-    std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(folder, ignored))
-        if (const auto number = claim_of(entry.path())) found[*number] = entry.path();
+    for (const fs::path& path : entries(folder, code))
+        if (const auto number = claim_of(path)) found[*number] = path;
     return found;
 }
 
@@ -44,18 +49,23 @@ constexpr const char* kOldFiles[] = {"checkpoint.safetensors", "negatives.safete
 
 RunFolder::RunFolder(fs::path folder, std::int64_t claim)
     : folder_(std::move(folder)), work_(folder_ / (std::string(kWork) + std::to_string(claim))) {
-    make_folder(folder_);
     std::error_code code;
-    fs::path before;
-    for (const auto& [number, path] : work_folders(folder_))
-        if (number < claim && fs::exists(path / kMark, code)) before = path;
-    if (before.empty()) fs::create_directory(work_, code);
-    else fs::rename(before, work_, code);
-    if (code)
-        throw Error(ErrorKind::file, work_.string(), "cannot be made (" + code.message() + ")",
-                    "make its folder writable and free some space");
+    // What was there at the look may be renamed or removed by a worker that loses its claim at this moment: then look again.
+    for (int tries = 0; tries < 5; ++tries) {
+        make_folder(folder_);
+        fs::path before;
+        for (const auto& [number, path] : work_folders(folder_, code))
+            if (std::error_code ignored; number < claim && fs::exists(path / kMark, ignored)) before = path;
+        if (code) throw file_error(folder_, "read", code.value());
+        if (before.empty()) fs::create_directory(work_, code);
+        else fs::rename(before, work_, code);
+        if (code != std::errc::no_such_file_or_directory) break;
+    }
+    if (code) throw file_error(work_, "make the folder", code.value());
     // Whoever comes late makes its folder after the newer claim has looked for those before it, and sees that one's here.
-    if (work_folders(folder_).rbegin()->first > claim) {
+    const auto all = work_folders(folder_, code);
+    if (code) throw file_error(folder_, "read", code.value());
+    if (all.empty() || all.rbegin()->first > claim) {
         fs::remove(work_, code);
         throw Error(ErrorKind::file, folder_.string(), "was taken by another worker", "this one has lost the run");
     }
@@ -63,13 +73,13 @@ RunFolder::RunFolder(fs::path folder, std::int64_t claim)
     for (const char* name : kOldFiles)
         if (fs::exists(folder_ / name, code)) fs::rename(folder_ / name, work_ / name, code);
     // Halves of files that a killed worker left.
-    for (const auto& entry : fs::directory_iterator(work_, code))
-        if (entry.path().filename().string().find(".part") != std::string::npos) fs::remove_all(entry.path(), code);
+    for (const fs::path& path : entries(work_, code))
+        if (path.filename().string().find(".part") != std::string::npos) fs::remove_all(path, code);
 }
 
 RunFolder::~RunFolder() {
     std::error_code code;
-    const bool only_mark = std::distance(fs::directory_iterator(work_, code), fs::directory_iterator()) == 1;
+    const bool only_mark = entries(work_, code).size() == 1;
     if (!code && only_mark && !taken()) fs::remove_all(work_, code);
     fs::remove(folder_, code);  // fails, as it should, when something is in it
 }
@@ -81,9 +91,7 @@ void RunFolder::publish(const std::string& name) const {
     const fs::path from = work_ / name, to = folder_ / name, old = work_ / (name + ".old");
     if (fs::exists(from, code) && fs::exists(to, code)) fs::rename(to, old, code);
     if (!code) fs::rename(from, to, code);
-    if (code)
-        throw Error(ErrorKind::file, to.string(), "cannot be put in its place (" + code.message() + ")",
-                    "make its folder writable and free some space");
+    if (code) throw file_error(to, "put it in its place", code.value());
     fs::remove_all(old, code);
 }
 
@@ -95,7 +103,7 @@ bool RunFolder::taken() const {
 void RunFolder::clear() const {
     std::error_code ignored;
     const std::int64_t own = claim_of(work_).value_or(0);
-    for (const auto& [number, path] : work_folders(folder_))
+    for (const auto& [number, path] : work_folders(folder_, ignored))
         if (number <= own) fs::remove_all(path, ignored);
 }
 

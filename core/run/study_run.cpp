@@ -36,7 +36,8 @@ public:
 
     RunOutcome work() {
         events_(Progress{"opening the base"});
-        const auto corpus_row = Store(database_, Store::Open::existing).corpus(spec_.corpus);
+        std::optional<CorpusRow> corpus_row;
+        persist({}, stop_, events_, [&] { corpus_row = Store(database_, Store::Open::existing).corpus(spec_.corpus); });
         if (!corpus_row)
             throw Error(ErrorKind::config, "corpus " + spec_.corpus, "is not in the database",
                         "import it, or make it with 'permille data recipe'");
@@ -98,6 +99,7 @@ private:
             RunFacts facts = facts_of(model, corpus.info().fingerprint(), folder_.folder().string());
             add_method_facts(facts, ready, run.attached.settings, run.attached.trainable(), run.learning_rate, run.rate_search);
             ledger_.describe(facts);
+            ledger_.begins_after(run.result.updates);
         };
         const fs::path adapter = folder_.adapter();
         if (fs::exists(adapter / "permille.json")) {  // trained before, stopped while translating
@@ -154,7 +156,7 @@ RunEnd do_run(const fs::path& database, const RunRow& run, const Claim& claim, c
         const EventSink lines = [&](const Event& event) {
             if (const auto* line = std::get_if<LogLine>(&event)) log(line->text);
         };
-        Ledger ledger(database, claim, own, lines, patience);
+        Ledger ledger(database, claim, own, lines, patience, run.updates_done);
         const EventSink events = [&](const Event& event) {
             ledger.take(event);
             lines(event);
@@ -185,12 +187,16 @@ RunEnd do_run(const fs::path& database, const RunRow& run, const Claim& claim, c
         }
         outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
         outcome.peak_memory_bytes = memory.peak();
-        if (ledger.lost() || (work && work->taken() && outcome.state != RunState::finished)) throw ClaimLost();
-        if (outcome.state == RunState::interrupted && ledger.stop_asked()) {
-            outcome.state = RunState::stopped;
+        if (ledger.lost()) throw ClaimLost();
+        if (work && work->taken() && outcome.state != RunState::finished) {
+            ledger.confirm();  // throws when another worker has taken the folder with the run
+            outcome.state = RunState::interrupted;
+            outcome.reason = "its working folder was removed; what was not done yet is done again";
+            end = {RunEnd::Kind::broken_off, outcome.reason};
+        }
+        if (outcome.state == RunState::interrupted && ledger.stop_asked() && end.kind == RunEnd::Kind::recorded)
             outcome.reason =
                 "stopped by hand after update " + std::to_string(outcome.updates_done) + "; sent back to the queue, it continues there";
-        }
         ledger.end(outcome);
         if (outcome.state == RunState::failed) log("failed: " + outcome.reason);
         if (end.kind == RunEnd::Kind::broken_off) log("broken off: " + outcome.reason);

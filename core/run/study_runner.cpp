@@ -45,8 +45,10 @@ struct StudyRunner::State {
             std::optional<Store> store;
             ask([&] { store.emplace(database, Store::Open::existing); });
             store->wait_for_locks(patience.lock);
+            auto idle_since = std::chrono::steady_clock::now();
             while (!stop.stop_requested()) {
-                if (!work_on_next(*store) && !wait_for_silent(*store)) break;
+                if (work_on_next(*store)) idle_since = std::chrono::steady_clock::now();
+                else if (!wait_for_silent(*store, idle_since)) break;
             }
         } catch (const std::exception& error) {
             note(error.what());
@@ -74,23 +76,26 @@ struct StudyRunner::State {
         return false;
     }
 
-    // Nothing is open. True when it is worth looking again: another process has a run and has missed some signs of life, so that the run
-    // may soon be open.
-    bool wait_for_silent(Store& store) {
+    // Nothing is open. True when it is worth looking again: another process has a run, and has missed some signs of life or was not watched
+    // for long enough to know; its run may soon be open.
+    bool wait_for_silent(Store& store, std::chrono::steady_clock::time_point idle_since) {
+        const double watched = std::chrono::duration<double>(std::chrono::steady_clock::now() - idle_since).count();
+        const WorkerId here = WorkerId::here();
         bool silent = false;
         ask([&] {
             store.mark_interrupted();
             silent = false;
             for (const RunRow& row : store.runs({study})) {
                 if (is_given_back(row.id)) continue;
-                silent = silent || is_open(row.state) || (row.state == RunState::running && unix_now() - row.heartbeat > kSuspicious);
+                const bool elsewhere = row.state == RunState::running && (row.host != here.host || row.process != here.process);
+                silent = silent || is_open(row.state) || (elsewhere && (watched < kSuspicious || unix_now() - row.heartbeat > kSuspicious));
             }
         });
         if (!silent) return false;
         std::mutex sleep;
         std::condition_variable_any wake;
         std::unique_lock lock(sleep);
-        wake.wait_for(lock, stop.get_token(), std::chrono::seconds(1), [] { return false; });
+        wake.wait_for(lock, stop.get_token(), std::chrono::milliseconds(500), [] { return false; });
         return true;
     }
 

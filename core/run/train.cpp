@@ -86,6 +86,9 @@ RunPlan plan_of(const TrainRequest& request, MemoryMark& memory, const EventSink
 TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, std::stop_token stop) {
     if (fs::exists(request.output / "permille.json") && !request.resume)
         throw Error(ErrorKind::file, request.output.string(), "already holds an adapter", "give another --out, or remove it");
+    if (fs::exists(request.output / "checkpoint.safetensors") && !request.resume)
+        throw Error(ErrorKind::file, request.output.string(), "holds the checkpoint of a training that was stopped",
+                    "continue it with --resume, give another --out, or remove it");
     const OutputFolder folder(request.output);
     TrainReport report;
     try {

@@ -57,11 +57,12 @@ TrainedRun train_plan(const RunPlan& plan, const fs::path& work, bool resume, co
         run.rate_search = search.to_json();
     }
     run.attached = start();
-    if (before) before(run);
     if (plan.training.select_by == "bleu") hooks.bleu = validation_bleu(plan, run.attached, stop);
     Trainer trainer(network, run.attached, plan.train->pairs, plan.valid->pairs, plan.training, run.learning_rate, plan.seed,
                     work / "checkpoint.safetensors", hooks);
     if (resume && trainer.resume()) log_to(sink, "continues from its checkpoint, after update " + std::to_string(trainer.updates()));
+    run.result.updates = trainer.updates();
+    if (before) before(run);
     run.result = trainer.run(stop);
     return run;
 }

@@ -21,7 +21,8 @@ struct TrainedRun {
     TrainingResult result;
 };
 
-// Called when the method is attached and the rate is known, before the first update.
+// Called when the method is attached, the rate is known and a checkpoint was read, before the first update; result.updates says where it
+// begins.
 using BeforeTraining = std::function<void(const TrainedRun&)>;
 
 // `work` keeps what continues a run that was stopped: checkpoint and best values, wrong translations, tried rates. With `resume` it goes on

@@ -84,8 +84,7 @@ Error database_error(const std::filesystem::path& file, int code, const std::str
                     "check the path and its permissions, or name another file with --db"};
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
-            return Error(ErrorKind::database, where, "another program has kept it locked for more than ten seconds",
-                         "close that program and try again")
+            return Error(ErrorKind::database, where, "another program keeps it locked", "close that program and try again")
                 .make_temporary();
         case SQLITE_IOERR:
             return Error(ErrorKind::database, where, "reading or writing failed (" + message + ")",

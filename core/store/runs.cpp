@@ -268,7 +268,7 @@ void Store::end_run(const Claim& claim, const RunOutcome& outcome) {
     database_->read([&](SQLite::Database& db) {
         SQLite::Statement change(
             db,
-            "UPDATE runs SET state = ?3, reason = ?4, updates_done = ?5, best_step = ?6, seconds = seconds + ?7, "
+            "UPDATE runs SET state = ?3, reason = ?4, updates_done = ?5, best_step = COALESCE(?6, best_step), seconds = seconds + ?7, "
             "peak_memory_bytes = MAX(peak_memory_bytes, ?8), finished = ?9, stop_requested = 0, process = 0, eta_seconds = -1 "
             "WHERE id = ?1 AND claim = ?2 AND state IN ('running', 'interrupted')");
         change.bind(1, claim.run);
@@ -291,9 +291,19 @@ bool Store::holds(const Claim& claim) const {
 }
 
 int Store::mark_interrupted(double after_seconds) {
+    const std::string here = WorkerId::here().host;
+    const double oldest = unix_now() - after_seconds;
+    // Workers that wait ask every second: the write lock is for when there is something to write.
+    const bool any = database_->read([&](SQLite::Database& db) {
+        SQLite::Statement running(db, "SELECT host, process, heartbeat FROM runs WHERE state = 'running'");
+        while (running.executeStep())
+            if (running.getColumn(2).getDouble() < oldest ||
+                (running.getColumn(0).getString() == here && process_is_gone(running.getColumn(1).getInt64())))
+                return true;
+        return false;
+    });
+    if (!any) return 0;
     return database_->write([&](SQLite::Database& db) {
-        const std::string here = WorkerId::here().host;
-        const double oldest = unix_now() - after_seconds;
         SQLite::Statement running(db, "SELECT id, host, process, heartbeat FROM runs WHERE state = 'running'");
         SQLite::Statement change(db,
                                  "UPDATE runs SET state = CASE stop_requested WHEN 1 THEN 'stopped' ELSE 'interrupted' END, reason = ?2, "

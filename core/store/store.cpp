@@ -29,7 +29,8 @@ void Store::put_base(const BaseRow& base) {
             db,
             "INSERT INTO bases (name, path, family, fingerprint, parameters, languages, added) VALUES (?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (name) DO UPDATE SET path = excluded.path, family = excluded.family, fingerprint = excluded.fingerprint, "
-            "parameters = excluded.parameters, languages = excluded.languages, added = excluded.added");
+            "parameters = excluded.parameters, languages = CASE excluded.languages WHEN '[]' THEN languages ELSE excluded.languages END, "
+            "added = excluded.added");
         put.bind(1, base.name);
         put.bind(2, base.path);
         put.bind(3, base.family);

@@ -2,7 +2,7 @@
 // processes and threads use at the same time (WAL). Knows no torch.
 //
 // A Store is one connection and belongs to the thread that made it; another thread opens its own. All functions throw Error(database) with
-// the file in it: not a database, a newer version, read-only, full disk, locked for more than ten seconds, folder missing.
+// the file in it: not a database, a newer version, read-only, full disk, locked for longer than a call waits, folder missing.
 // Times are seconds since 1970 (UTC) with fractions; sizes are bytes; percentages are 0-100.
 #pragma once
 

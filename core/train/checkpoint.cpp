@@ -1,6 +1,7 @@
 #include "core/train/checkpoint.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
 
 #include <map>
 
@@ -63,8 +64,10 @@ void CheckpointWriter::write(const TrainingState& state, const CheckpointOwner& 
         {"permille_checkpoint", "2"}, {"identity", owner.identity}, {"text", owner.text}, {"state", counts.dump()}};
     const std::int64_t best_update = state.best.empty() ? -1 : state.best_update;
     NamedTensors best = new_best ? copies_of(state.best_tensors()) : NamedTensors();
-    best_written_ = best_update;
-    thread_ = std::jthread([this, tensors = copies_of(state.tensors()), best = std::move(best), metadata, best_update] {
+    // The copies are counted where this thread's tensors are (core/run/memory.h), and so must be their end.
+    const auto counted = c10::ThreadLocalDebugInfo::current();
+    thread_ = std::jthread([this, tensors = copies_of(state.tensors()), best = std::move(best), metadata, best_update, counted]() mutable {
+        c10::ThreadLocalDebugInfo::_forceCurrentDebugInfo(counted);
         try {
             if (!best.empty()) write_safetensors(best_file(file_, best_update), best, {{"permille_best", std::to_string(best_update)}});
             write_safetensors(file_, tensors, metadata);
@@ -72,7 +75,10 @@ void CheckpointWriter::write(const TrainingState& state, const CheckpointOwner& 
         } catch (...) {
             failure_ = std::current_exception();
         }
+        tensors.clear();
+        best.clear();
     });
+    best_written_ = best_update;
 }
 
 void CheckpointWriter::finish() {

@@ -38,8 +38,8 @@ struct StepSize {
 };
 
 // One update of every task, in their order; each counts as if it were alone. A batch that does not fit into memory is split (same update,
-// slower). An update whose gradient is not a number is skipped. Nothing waits for the
-// device. Throws Error(device_memory, config).
+// slower). An update whose gradient is not a number is skipped. Nothing waits for the device, but for methods that remember
+// something between updates. Throws Error(device_memory, config).
 std::vector<StepSize> training_step(std::span<StepTask> tasks);
 
 }  // namespace permille

@@ -164,8 +164,13 @@ TrainingResult Trainer::run(std::stop_token stop) {
         if (due() && !validate(stop)) stopped = true;
         if (stopped || state_.update >= settings.updates) break;
         if (settings.checkpoint_every > 0 && state_.update % settings.checkpoint_every == 0 && state_.update != saved) {
-            save_checkpoint();
-            saved = state_.update;
+            try {
+                save_checkpoint();
+                saved = state_.update;
+            } catch (const Error& error) {
+                if (!error.temporary()) throw;
+                log_to(hooks_.sink, std::string(error.what()) + "; training goes on, the next checkpoint tries again");
+            }
         }
         if (settings.patience > 0 && state_.without_improvement >= settings.patience) {  // also of a run that ended early and is resumed
             log_to(hooks_.sink, "stopped early: no improvement in " + std::to_string(state_.without_improvement) + " validations");

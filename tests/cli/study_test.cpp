@@ -135,7 +135,7 @@ TEST_CASE("on a cluster the tasks of an array take the runs of the study", "[cli
     };
 
     make_folder(place / "empty");
-    const Ran none = place.run({"run", file, "--executor", "slurm"}, with_path(place / "empty"));
+    const Ran none = place.run({"run", file, "--executor", "slurm"}, {.environment = {"PATH=" + (place / "empty").string()}});
     CHECK(none.code == 1);
     CHECK(none.err.find("sbatch is not on this machine") != std::string::npos);
 

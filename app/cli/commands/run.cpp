@@ -22,7 +22,7 @@ struct Options {
     std::filesystem::path study, database;
     std::string executor;
     std::int64_t jobs = 0, seed = 0;
-    bool resume = false;
+    bool resume = false, part = false;
     Json device = Json::object();
 };
 
@@ -166,12 +166,17 @@ int work(const Options& options, Console& console) {
             execution->stop();
             asked = true;
         }
-        progress.show(console);
+        try {
+            progress.show(console);
+        } catch (const Error& error) {
+            if (!error.temporary()) throw;  // the work goes on; it is shown again when the database can be read
+        }
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
     execution->wait();
     console.end_progress();
 
+    const auto trouble = execution->trouble();
     const StudyCount count = count_runs(options.database, study.name);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     if (console.json()) {
@@ -179,21 +184,23 @@ int work(const Options& options, Console& console) {
                        {"database", options.database.string()},
                        {"runs", count.total()},
                        {"counts", to_json(count)},
+                       {"trouble", trouble},
                        {"seconds", seconds}});
     } else {
         console.out() << "study " << study.name << ": " << shown(count) << "; " << shown_duration(seconds) << std::endl;
         for (const auto& run : runs_in(options, study.name, {RunState::failed, RunState::skipped}))
             console.say(label(run) + " " + std::string(to_string(run.state)) + ": " + run.reason);
     }
+    for (const std::string& line : trouble) console.complain(line);
     if (stop.stop_requested()) {
-        console.say("interrupted; the same command continues where it stopped");
+        if (count.left() > 0) console.say("interrupted; the same command continues where it stopped");
         return kInterrupted;
     }
-    for (const std::string& line : execution->trouble()) console.say(line);
     if (count.stopped > 0) console.say(shown_count(count.stopped) + " stopped by hand; --resume takes them up again");
     if (count.running > 0) console.say(shown_count(count.running) + " still being done by another process");
     if (count.left() > count.stopped) console.say("work is left; the same command continues");
-    return count.failed > 0 || count.left() > 0 || !execution->trouble().empty() ? kFailed : kDone;
+    const bool all_done = count.left() == 0 && (count.running == 0 || options.part);
+    return count.failed == 0 && all_done && trouble.empty() ? kDone : kFailed;
 }
 
 std::string list_of_executors(const std::string& between) {
@@ -221,6 +228,8 @@ Action make_run(CLI::App& verb) {
     verb.add_flag("--resume", options->resume,
                   "also do failed, cancelled and stopped runs again; interrupted ones are continued in any case");
     verb.add_option("--executor", options->executor, executor_help())->type_name(list_of_executors("|"))->capture_default_str();
+    verb.add_flag("--part", options->part,
+                  "this is one of several processes at the study: runs that others are still doing are no reason for exit code 1");
     verb.add_option("--jobs,-j", options->jobs, "runs at a time; without it as the study says")->check(CLI::PositiveNumber);
     verb.add_option("--seed", options->seed, "one seed instead of the study's")->check(CLI::PositiveNumber);
     add_device_options(verb, options->device);

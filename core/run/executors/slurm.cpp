@@ -58,7 +58,7 @@ std::string submit(const StudyWork& work, const std::filesystem::path& folder, c
     std::string command;
     for (const auto& word :
          {work.program.string(), std::string("run"), (folder / (safe(work.study.name) + ".yaml")).string(), std::string("--db"),
-          std::filesystem::absolute(work.database).string(), std::string("--jobs"), std::string("1")})
+          std::filesystem::absolute(work.database).string(), std::string("--jobs"), std::string("1"), std::string("--part")})
         command += (command.empty() ? "" : " ") + quoted(word);
     const auto script = folder / (name + ".sbatch");
     write_text(script,

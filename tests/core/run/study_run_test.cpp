@@ -59,6 +59,21 @@ TEST_CASE("a run taken from a sleeping worker ends as one that was left alone", 
     CHECK(sha256_of_file(place.run_folder(run) / "adapter" / "adapter_model.safetensors") == undisturbed);
 }
 
+TEST_CASE("a run's peak of memory does not grow with its checkpoints", "[run]") {
+    std::vector<std::int64_t> peaks;
+    for (const int every : {0, 1}) {
+        const Workplace place;
+        const auto run = place.enqueue("[full]", 60, "[1]", kBase, every).front();
+        Store store(place.database());
+        Shelf shelf;
+        const auto claim = store.claim(run).value();
+        do_run(place.database(), store.run(run), claim, Workplace::one_thread(), shelf, {}, {});
+        REQUIRE(store.run(run).state == RunState::finished);
+        peaks.push_back(store.run(run).peak_memory_bytes);
+    }
+    CHECK(peaks[1] - peaks[0] < 8 << 20);  // a copy or two of what is trained and remembered
+}
+
 TEST_CASE("a run's peak of memory is its own", "[run]") {
     // The same run alone, and beside another one that takes much more.
     std::vector<std::int64_t> peaks;

@@ -164,6 +164,43 @@ TEST_CASE("trouble of the machine leaves a run to be continued, and is told", "[
     CHECK(store.run(run).score);
 }
 
+TEST_CASE("a run continued keeps what is known of it until it knows more", "[run]") {
+    const Workplace place;
+    const auto run = place.enqueue("[bitfit]", 3000).front();
+    Store store(place.database());
+    StudyRunner runner(place.database(), "toy", Workplace::one_thread(), 1, {});
+    runner.start();
+    REQUIRE(wait_for(place.database(), run, runner, [](const RunRow& row) { return row.updates_done >= 40; }));
+    runner.stop();
+    runner.wait();
+    const RunRow before = store.run(run);
+    REQUIRE(before.state == RunState::interrupted);
+    REQUIRE(before.best_step);
+    runner.start();  // and stopped at once, before it has done an update
+    runner.stop();
+    runner.wait();
+    const RunRow after = store.run(run);
+    CHECK(after.updates_done >= before.updates_done);
+    CHECK(after.best_step);
+    for (const StepMetric& metric : store.step_metrics(run)) CHECK(metric.step <= after.updates_done);
+}
+
+TEST_CASE("a working folder that somebody removed leaves the run to be continued", "[run]") {
+    const Workplace place;
+    const auto run = place.enqueue("[bitfit]", 600).front();
+    Store store(place.database());
+    StudyRunner runner(place.database(), "toy", Workplace::one_thread(), 1, {});
+    runner.start();
+    REQUIRE(wait_for(place.database(), run, runner, [](const RunRow& row) { return row.updates_done >= 10; }));
+    std::filesystem::remove_all(place.run_folder(run));
+    runner.wait();
+    CHECK(store.run(run).state == RunState::interrupted);
+    CHECK_FALSE(runner.trouble().empty());
+    runner.start();
+    runner.wait();
+    CHECK(store.run(run).state == RunState::finished);
+}
+
 TEST_CASE("a study that cannot work fails for what is wrong with the work", "[run]") {
     const Workplace place;
     const auto run = place.enqueue("[bitfit]", 4).front();

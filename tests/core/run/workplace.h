@@ -38,11 +38,13 @@ public:
 
     // One base and pair, without the untouched base; returns the ids of the runs.
     std::vector<std::int64_t> enqueue(const std::string& methods, int updates, const std::string& seeds = "[1]",
-                                      const std::string& base = kBase) const {
+                                      const std::string& base = kBase, int checkpoint_every = 5) const {
         const std::string yaml = "study: toy\nbases: [" + base + "]\npairs: [{corpus: toy, source: it, target: en}]\nmethods: " + methods +
                                  "\nbudgets: [3%]\nseeds: " + seeds +
                                  "\ninclude_untouched: false\ntraining: {updates: " + std::to_string(updates) +
-                                 ", warmup_updates: 2, batch_tokens: 200, validate_every: 20, valid_sentences: 4, checkpoint_every: 5}\n"
+                                 ", warmup_updates: 2, batch_tokens: 200, validate_every: 20, valid_sentences: 4, checkpoint_every: " +
+                                 std::to_string(checkpoint_every) +
+                                 "}\n"
                                  "decoding: {beam_size: 1, max_length: 20}\nevaluation: {test_sentences: 4}\n";
         enqueue_study(parse_study(yaml, "study"), yaml, database());
         std::vector<std::int64_t> ids;
