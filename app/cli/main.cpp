@@ -88,7 +88,10 @@ std::string explained(const CLI::ParseError& error, const std::vector<std::strin
     if (none_given) return "no verb is given";
     // A range without an upper end, which it prints with all of its 309 digits.
     const auto range = what.find(" not in range 0.000000 to ");
-    if (range != std::string::npos && what.size() - range > 200) what = what.substr(0, range) + " is not a number from 0 on";
+    if (range != std::string::npos && what.size() - range > 200)
+        what = what.substr(0, range) + (what.starts_with("Value 0 ") || what.find(": Value 0 ") != std::string::npos
+                                            ? " is not a number above 0"
+                                            : " is not a number from 0 on");
     return what;
 }
 

@@ -84,8 +84,10 @@ RunPlan plan_of(const TrainRequest& request, MemoryMark& memory, const EventSink
 }  // namespace
 
 TrainReport train_adapter(const TrainRequest& request, const EventSink& sink, std::stop_token stop) {
-    if (fs::exists(request.output / "permille.json") && !request.resume)
-        throw Error(ErrorKind::file, request.output.string(), "already holds an adapter", "give another --out, or remove it");
+    if (fs::exists(request.output / "permille.json"))
+        throw Error(ErrorKind::file, request.output.string(),
+                    request.resume ? "already holds a finished adapter: there is nothing to continue" : "already holds an adapter",
+                    "give another --out, or remove it");
     if (fs::exists(request.output / "checkpoint.safetensors") && !request.resume)
         throw Error(ErrorKind::file, request.output.string(), "holds the checkpoint of a training that was stopped",
                     "continue it with --resume, give another --out, or remove it");

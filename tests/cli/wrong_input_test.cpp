@@ -79,6 +79,7 @@ TEST_CASE("options that contradict each other or say nothing are wrong usage", "
     refused(place.train({"--set", "lora.rank=3", "--budget", "5%"}, "lora+bitfit"), 2, {"'lora.rank' of lora+bitfit", "not both"});
     refused(place.train({"--at-most"}), 2, {"--at-most", "--budget"});
     refused(place.train({"--budget", ","}), 2, {"--budget", "names no budget", "1%"});
+    refused(permille({"run", "study.yaml", "--jobs", "0"}), 2, {"--jobs", "above 0"});
     refused(place.train({"--train-sentences", "-5"}), 2, {"--train-sentences", "-5", "from 0 on", "train --help"});
     refused(place.train({"--average-decay", "1"}), 2, {"--average-decay", "0.9999999"});
     const auto budget = [](const std::vector<std::string>& more) {
