@@ -11,8 +11,6 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-constexpr auto kBeat = std::chrono::milliseconds(1000);
-
 void rest(std::chrono::milliseconds time, const std::stop_token& stop) {
     std::mutex mutex;
     std::condition_variable_any wake;
@@ -169,7 +167,7 @@ void Ledger::beat(const std::stop_token& end) {
             told = true;
             if (!passes) work_.request_stop();  // the record cannot be kept: the work is saved and ends
         }
-        rest(kBeat, end);
+        rest(patience_.beat, end);
     }
 }
 

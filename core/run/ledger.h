@@ -20,12 +20,13 @@
 
 namespace permille {
 
-// How long a write is tried again when the machine does not let it through.
+// How long a write is tried again when the machine does not let it through, and how often a sign of life is given.
 struct Patience {
     std::chrono::milliseconds in_all = std::chrono::minutes(5);
     std::chrono::milliseconds when_stopping = std::chrono::seconds(20);  // once the work was asked to stop
     std::chrono::milliseconds lock = std::chrono::seconds(2);            // one try waits so long for another program's lock
     std::chrono::milliseconds pause = std::chrono::milliseconds(300);    // between two tries
+    std::chrono::milliseconds beat = std::chrono::seconds(1);            // between two signs of life
 };
 
 // Calls `write` until it succeeds, fails for good, or patience is at its end; then its Error is thrown on. Throws at once what is not

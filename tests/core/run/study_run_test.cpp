@@ -9,6 +9,16 @@
 #include "tests/core/run/workplace.h"
 
 namespace permille::test {
+namespace {
+
+// So that a short run is seen on its way.
+Patience quick_beats() {
+    Patience patience;
+    patience.beat = std::chrono::milliseconds(5);
+    return patience;
+}
+
+}  // namespace
 
 TEST_CASE("a run taken from a sleeping worker ends as one that was left alone", "[run]") {
     // What the run gives when nobody comes between.
@@ -35,7 +45,8 @@ TEST_CASE("a run taken from a sleeping worker ends as one that was left alone", 
     // In the middle of its training the worker seems to sleep: another takes the run and does it to its end.
     {
         const std::jthread worker([&] {
-            CHECK(do_run(place.database(), store.run(run), slow, Workplace::one_thread(), shelf, {}, {}).kind == RunEnd::Kind::lost);
+            CHECK(do_run(place.database(), store.run(run), slow, Workplace::one_thread(), shelf, {}, {}, quick_beats()).kind ==
+                  RunEnd::Kind::lost);
         });
         Store other(place.database());
         while (other.run(run).updates_done < 10) std::this_thread::yield();

@@ -189,7 +189,7 @@ TEST_CASE("a working folder that somebody removed leaves the run to be continued
     const Workplace place;
     const auto run = place.enqueue("[bitfit]", 600).front();
     Store store(place.database());
-    StudyRunner runner(place.database(), "toy", Workplace::one_thread(), 1, {});
+    StudyRunner runner(place.database(), "toy", Workplace::one_thread(), 1, {}, short_patience());
     runner.start();
     REQUIRE(wait_for(place.database(), run, runner, [](const RunRow& row) { return row.updates_done >= 10; }));
     std::filesystem::remove_all(place.run_folder(run));

@@ -63,10 +63,10 @@ private:
     TemporaryFolder folder_;
 };
 
-// Patience for tests: a machine that says no twice says no.
+// Patience for tests: a machine that says no twice says no, and how far a run is can be seen soon.
 inline Patience short_patience() {
     using std::chrono::milliseconds;
-    return {milliseconds(60), milliseconds(60), milliseconds(10), milliseconds(5)};
+    return {milliseconds(60), milliseconds(60), milliseconds(10), milliseconds(5), milliseconds(5)};
 }
 
 // Another program that keeps the database locked.
