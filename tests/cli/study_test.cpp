@@ -177,6 +177,10 @@ TEST_CASE("mistakes in a study are named with their line", "[cli]") {
     CHECK(missing.code == 1);
     CHECK(missing.err.find("none.yaml") != std::string::npos);
     CHECK(permille({"run", (folder / "s.yaml").string(), "--executor", "cloud"}, here).code == 2);
+    write_text(folder / "e.yaml", "study: s\nbases: [b]\npairs: [it-en]\nmethods: [lora]\nexecutor: cloud\n");
+    const Ran executor = permille({"run", (folder / "e.yaml").string()}, here);
+    CHECK(executor.code == 1);  // what is wrong is in the file, not in the command
+    CHECK(executor.err.find("known are local, slurm") != std::string::npos);
 }
 
 TEST_CASE("a database that is missing, damaged or newer is not touched", "[cli]") {

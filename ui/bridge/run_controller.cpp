@@ -18,7 +18,8 @@ public:
     CoreEngine(const StudyOrder& order, const EventSink& sink) : order_(order), sink_(sink) {}
     void start() override {
         const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "permille";
-        execution_ = find_executor(order_.study.executor, "executor").begin({order_.study, order_.database, program}, sink_);
+        execution_ =
+            find_executor(order_.study.executor, "executor", ErrorKind::config).begin({order_.study, order_.database, program}, sink_);
     }
     void stop() override { execution_->stop(); }
     bool running() const override { return execution_->running(); }

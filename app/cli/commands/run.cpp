@@ -124,10 +124,10 @@ private:
 };
 
 int work(const Options& options, Console& console) {
-    if (!options.executor.empty()) find_executor(options.executor, "--executor");
+    if (!options.executor.empty()) find_executor(options.executor, "--executor", ErrorKind::usage);
     Study study = read_study(options.study);
     if (!options.executor.empty()) study.executor = options.executor;
-    const Executor& executor = find_executor(study.executor, options.study.string() + ", executor");
+    const Executor& executor = find_executor(study.executor, options.study.string() + ", executor", ErrorKind::config);
     DeviceSettings::fields().apply(study.device, options.device, "");
     if (options.seed > 0) study.seeds = {options.seed};
     if (options.jobs > 0) study.jobs = options.jobs;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/base/events.h"
 #include "core/study/study.h"
 
@@ -51,8 +52,8 @@ struct Executor {
 
 // In the order in which they are offered; the first is the one that is taken when none is named.
 const std::vector<Executor>& executors();
-// Throws Error(usage) that names the known ones.
-const Executor& find_executor(const std::string& id, const std::string& where);
+// Throws an Error of this kind that names the known ones: usage for an option, config for a study's file.
+const Executor& find_executor(const std::string& id, const std::string& where, ErrorKind kind);
 
 // local.cpp, slurm.cpp
 Executor local_executor();

@@ -1,4 +1,3 @@
-#include "core/base/error.h"
 #include "core/run/executors/executor.h"
 
 namespace permille {
@@ -8,13 +7,13 @@ const std::vector<Executor>& executors() {
     return table;
 }
 
-const Executor& find_executor(const std::string& id, const std::string& where) {
+const Executor& find_executor(const std::string& id, const std::string& where, ErrorKind kind) {
     std::vector<std::string> known;
     for (const Executor& executor : executors()) {
         if (executor.id == id) return executor;
         known.push_back(executor.id);
     }
-    throw Error(ErrorKind::usage, where, "'" + id + "' is not an executor", "known are " + list_some(known));
+    throw Error(kind, where, "'" + id + "' is not an executor", "known are " + list_some(known));
 }
 
 }  // namespace permille
