@@ -3,6 +3,8 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
+#include <charconv>
+#include <functional>
 #include <sstream>
 
 #include "core/base/error.h"
@@ -132,6 +134,36 @@ std::vector<std::string> split_list(const std::string& list) {
         parts.push_back(part.substr(first, part.find_last_not_of(" \t") - first + 1));
     }
     return parts;
+}
+
+namespace {
+
+CLI::Validator number(const std::string& shown, const std::string& wanted, const std::function<bool(double)>& holds) {
+    return CLI::Validator(
+        [=](std::string& text) {
+            const char* end = text.data() + text.size();
+            double value = 0;
+            const auto read = std::from_chars(text.data(), end, value);
+            const bool good = read.ec == std::errc() && read.ptr == end && holds(value);
+            return good ? std::string() : "'" + text + "' is not " + wanted;
+        },
+        shown);
+}
+
+}  // namespace
+
+CLI::Validator above_zero() {
+    return number("POSITIVE", "a number above 0", [](double value) { return value > 0; });
+}
+
+CLI::Validator from_zero() {
+    return number("NONNEGATIVE", "a number from 0 on", [](double value) { return value >= 0; });
+}
+
+CLI::Validator between(std::int64_t low, std::int64_t high) {
+    const std::string ends = std::to_string(low) + " to " + std::to_string(high);
+    return number("[" + std::to_string(low) + " - " + std::to_string(high) + "]", "a number from " + ends,
+                  [=](double value) { return value >= static_cast<double>(low) && value <= static_cast<double>(high); });
 }
 
 }  // namespace permille::cli

@@ -39,6 +39,11 @@ Json parse_assignments(const std::vector<std::string>& assignments, const std::s
 // "1%,5‰,300k,2MB" as budgets; throws Error(usage).
 std::vector<Budget> parse_budgets(const std::string& list, const std::string& option);
 
+// What a number must be, said in one way whatever release of CLI11 there is.
+CLI::Validator above_zero();
+CLI::Validator from_zero();
+CLI::Validator between(std::int64_t low, std::int64_t high);
+
 // "a, b,c" as its parts, without empty ones.
 std::vector<std::string> split_list(const std::string& list);
 

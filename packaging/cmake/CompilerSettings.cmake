@@ -11,10 +11,10 @@ if(CCACHE_PROGRAM)
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE_PROGRAM})
 endif()
 
-# Those with which every source has been compiled without a warning: Debian 12's. Each release of a compiler finds something new to warn of,
-# which must not keep anybody from building.
+# Those with which every source has been compiled without a warning: Debian 12's and 13's. Each release of a compiler finds something new to
+# warn of, which must not keep anybody from building.
 set(PERMILLE_KNOWN_COMPILER OFF)
-if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION MATCHES "^12[.]")
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION MATCHES "^(12|14)[.]")
   set(PERMILLE_KNOWN_COMPILER ON)
 elseif(PERMILLE_WERROR)
   message(STATUS "Warnings stay warnings: this code has not been tried with ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "app/cli/command.h"
+#include "app/cli/options.h"
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/metrics/metrics.h"
@@ -38,11 +39,9 @@ Action make_bleu(CLI::App& verb) {
     verb.add_option("--tokenize", options->tokenize, "BLEU's tokeniser: 13a, intl, char, zh or none; without it 13a");
     verb.add_flag("--lowercase", options->lowercase, "upper and lower case count as equal");
     verb.add_flag("--confidence", options->confidence, "a 95 % interval by bootstrap resampling");
-    verb.add_option("--samples", options->samples, "with --confidence: how many resamples")
-        ->check(CLI::PositiveNumber)
-        ->capture_default_str();
+    verb.add_option("--samples", options->samples, "with --confidence: how many resamples")->check(above_zero())->capture_default_str();
     verb.add_option("--seed", options->seed, "with --confidence: seed of the resampling")->capture_default_str();
-    verb.add_option("--width", options->width, "decimals that are printed")->check(CLI::Range(0, 15))->capture_default_str();
+    verb.add_option("--width", options->width, "decimals that are printed")->check(between(0, 15))->capture_default_str();
     verb.footer("Reads the translations from standard input. Scores and signatures are those of sacreBLEU 2.6.");
     return [options](Console& console) {
         Json settings = Json::object();

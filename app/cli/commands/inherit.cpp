@@ -41,9 +41,9 @@ Action make_inherit(CLI::App& verb) {
     verb.add_option("--text", request.texts, "text whose pieces are added, one sentence a line; may be given several times")
         ->type_name("FILE");
     verb.add_option("--pieces", request.pieces, "size of the vocabulary trained on the text; what the base lacks of it is added")
-        ->check(CLI::Range(16, 1000000))
+        ->check(between(16, 1000000))
         ->capture_default_str();
-    verb.add_option("--seed", request.seed, "of rows that nothing is known about")->check(CLI::NonNegativeNumber)->capture_default_str();
+    verb.add_option("--seed", request.seed, "of rows that nothing is known about")->check(from_zero())->capture_default_str();
     verb.footer(
         "Knowledge inheritance by initialisation (after CPM-2, arXiv 2106.10715): a Hugging Face folder to train on with 'permille train\n"
         "--method full', perhaps with --teacher. Layers are copied; the row of a new piece is the mean of those that the base cuts it "

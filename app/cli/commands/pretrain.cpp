@@ -21,7 +21,7 @@ Action make_pretrain(CLI::App& verb) {
     verb.add_option("--work", options->work, "corpora and checkpoints; started again, it continues from there; without it OUT.work")
         ->type_name("DIR");
     verb.add_option("--updates", options->updates, "stop after this many more updates; 0: as the recipe says")
-        ->check(CLI::NonNegativeNumber)
+        ->check(from_zero())
         ->capture_default_str();
     add_device_options(verb, options->device);
     verb.footer("Ctrl-C saves a checkpoint; the same command continues from it.");

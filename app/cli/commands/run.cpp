@@ -230,8 +230,8 @@ Action make_run(CLI::App& verb) {
     verb.add_option("--executor", options->executor, executor_help())->type_name(list_of_executors("|"))->capture_default_str();
     verb.add_flag("--part", options->part,
                   "this is one of several processes at the study: runs that others are still doing are no reason for exit code 1");
-    verb.add_option("--jobs,-j", options->jobs, "runs at a time; without it as the study says")->check(CLI::PositiveNumber);
-    verb.add_option("--seed", options->seed, "one seed instead of the study's")->check(CLI::PositiveNumber);
+    verb.add_option("--jobs,-j", options->jobs, "runs at a time; without it as the study says")->check(above_zero());
+    verb.add_option("--seed", options->seed, "one seed instead of the study's")->check(above_zero());
     add_device_options(verb, options->device);
     verb.footer(
         "Every run is recorded in the database while it goes. Ctrl-C saves; started again, the study continues where it stopped.\n"

@@ -45,7 +45,7 @@ Action make_score(CLI::App& verb) {
     verb.add_option("--tgt-lang,-t", options->target, "target language")->required();
     verb.add_option("--input,-i", options->input, "tab-separated source and target, one pair a line")->required()->type_name("FILE");
     verb.add_option("--batch-tokens", options->batch_tokens, "tokens of one batch; changes speed and memory only")
-        ->check(CLI::PositiveNumber)
+        ->check(above_zero())
         ->capture_default_str();
     add_device_options(verb, options->device);
     verb.footer(

@@ -102,7 +102,7 @@ Action make_train(CLI::App& verb) {
     verb.add_option("--out,-o", options->output, "the adapter folder to write")->required()->type_name("DIR");
     verb.add_flag("--resume", options->resume, "continue from the checkpoint of a run that was stopped");
     verb.add_option("--train-sentences", options->train_sentences, "the first sentences of the training text; 0: all")
-        ->check(CLI::NonNegativeNumber)
+        ->check(from_zero())
         ->capture_default_str();
     verb.add_option("--seed", options->seed, "seed of initial values, dropout and data order")->capture_default_str();
     add_database_option(verb, options->database);

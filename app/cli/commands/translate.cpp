@@ -41,7 +41,7 @@ Action make_translate(CLI::App& verb) {
     verb.add_option("--tgt-lang,-t", options->target, "target language")->required();
     verb.add_option("--n-best", options->n_best,
                     "with --json: this many alternatives per line; at most the beam, or independent draws with --sample")
-        ->check(CLI::PositiveNumber)
+        ->check(above_zero())
         ->capture_default_str();
     add_field_options(verb, DecodingSettings::fields().list(), options->decoding, "Search", {{"beam_size", "--beam"}});
     add_device_options(verb, options->device);
