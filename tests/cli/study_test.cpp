@@ -187,7 +187,7 @@ TEST_CASE("mistakes in a study are named with their line", "[cli]") {
     write_text(folder / "e.yaml", "study: s\nbases: [b]\npairs: [it-en]\nmethods: [lora]\nexecutor: cloud\n");
     const Ran executor = permille({"run", (folder / "e.yaml").string()}, here);
     CHECK(executor.code == 1);  // what is wrong is in the file, not in the command
-    CHECK(executor.err.find("known are local, slurm") != std::string::npos);
+    CHECK(executor.err.find("known are local,") != std::string::npos);
 }
 
 TEST_CASE("a database that is missing, damaged or newer is not touched", "[cli]") {
