@@ -12,6 +12,7 @@
 #include "app/cli/programs.h"
 #include "core/base/error.h"
 #include "core/base/process.h"
+#include "core/base/stopped.h"
 
 namespace permille::cli {
 namespace {
@@ -40,7 +41,7 @@ constexpr Command kCommands[] = {
     verb<Program::engine, make_score>("score", "log-probability of given translations"),
     verb<Program::engine, make_translate>("translate", "translate text, with or without an adapter"),
     verb<Program::light, make_bleu>("bleu", "BLEU or chrF of translations, as sacreBLEU gives them"),
-    verb<Program::engine, make_methods>("methods", "the tuning methods and their knobs"),
+    verb<Program::light, make_methods>("methods", "the tuning methods and their knobs"),
     verb<Program::engine, make_budget>("budget", "from a share of the base's parameters to a method's size"),
     verb<Program::light, make_data>("data", "import, clean, split and describe parallel text"),
     verb<Program::engine, make_pretrain>("pretrain", "train a small multilingual base from scratch"),
@@ -127,7 +128,9 @@ int run(int argc, char** argv) {
         refuse_empty(app);
         Console console(json, quiet);
         for (const auto& [verb, action] : actions) {
-            if (verb->parsed()) return action(console);
+            if (!verb->parsed()) continue;
+            const int code = action(console);
+            return console.stopped() ? kInterrupted : code;
         }
         return kWrongUsage;
     } catch (const CLI::Success& success) {  // --help, --version
@@ -152,6 +155,8 @@ int run(int argc, char** argv) {
     } catch (const Error& error) {
         report(error, json_asked);
         return exit_code(error);
+    } catch (const Stopped&) {  // before there was anything to keep
+        return kInterrupted;
     } catch (const std::bad_alloc&) {
         report(Error(ErrorKind::device_memory, "", "out of memory", "use smaller batches (--batch-tokens) or a smaller model"), json_asked);
         return kFailed;

@@ -11,7 +11,7 @@ namespace permille::cli {
 enum class Program {
     light,   // bin/permille
     engine,  // libexec/permille/permille-engine, with libtorch
-    plot     // libexec/permille/permille-plot, with Qt and, for the names of methods, libtorch
+    plot     // libexec/permille/permille-plot, with Qt
 };
 
 // Where that program lies, counted from the one that runs, which is `running`; the same below a prefix and in a build folder.

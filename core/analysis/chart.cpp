@@ -175,7 +175,11 @@ Chart make_chart(const std::vector<RunRow>& runs, const std::vector<MethodInfo>&
     Runs tuned, untouched;
     std::set<std::string> signatures;
     for (const auto& run : runs) {
-        if (run.state != RunState::finished || !run.score || run.score->metric != chart.metric || std::isnan(run.score->score)) continue;
+        if (run.state != RunState::finished) continue;
+        if (!run.score || run.score->metric != chart.metric || std::isnan(run.score->score)) {
+            ++chart.without;
+            continue;
+        }
         (run.spec.untouched() ? untouched : tuned).push_back(&run);
         if (!run.score->signature.empty()) signatures.insert(run.score->signature);
     }
@@ -208,7 +212,11 @@ std::string note_of(const Chart& chart) {
 }
 
 Json to_json(const Chart& chart) {
-    Json json = {{"metric", chart.metric}, {"higher_is_better", chart.higher_is_better}, {"runs", chart.runs}, {"panels", Json::array()}};
+    Json json = {{"metric", chart.metric},
+                 {"higher_is_better", chart.higher_is_better},
+                 {"runs", chart.runs},
+                 {"without", chart.without},
+                 {"panels", Json::array()}};
     for (const auto& panel : chart.panels) {
         Json one = {{"title", panel.title}, {"series", Json::array()}, {"references", Json::array()}};
         for (const auto& series : panel.series) {

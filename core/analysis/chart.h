@@ -54,6 +54,7 @@ struct Chart {
     bool higher_is_better = true;
     Against x = Against::trainable_percent;
     std::size_t runs = 0;                 // how many the chart holds
+    std::size_t without = 0;              // finished runs that have no score of the metric
     std::vector<std::string> signatures;  // of the metric; several when languages ask for different tokenisers
 };
 
@@ -67,7 +68,8 @@ std::vector<std::string> metrics_of(const std::vector<RunRow>& runs);
 // What the bars are: "bars: ± 1 standard deviation over N = 3 seeds; nrefs:1|case:mixed|..."; "" when there is nothing to say.
 std::string note_of(const Chart& chart);
 
-// {metric, higher_is_better, panels: [{title, series: [{name, points: [{x, mean, low, high, spread, seeds, runs}]}], references: [...]}]}
+// {metric, higher_is_better, runs, without, panels: [{title, series: [{name, points: [{x, mean, low, high, spread, seeds, runs}]}],
+// references: [...]}]}
 Json to_json(const Chart& chart);
 
 }  // namespace permille

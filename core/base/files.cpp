@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/stopped.h"
 
 namespace permille {
 namespace fs = std::filesystem;
@@ -123,18 +125,52 @@ void make_folder(const fs::path& folder) {
     if (code) fail(folder, "create the folder", code.value());
 }
 
+namespace {
+
+void list(const fs::path& folder, bool below, std::vector<fs::path>& found, std::error_code& code) {
+    std::vector<fs::path> folders;
+    std::error_code failed;
+    for (fs::directory_iterator entry(folder, failed), end; !failed && entry != end; entry.increment(failed)) {
+        found.push_back(entry->path());
+        std::error_code gone;
+        if (below && entry->symlink_status(gone).type() == fs::file_type::directory) folders.push_back(entry->path());
+    }
+    if (failed && !code) code = failed;
+    for (const fs::path& deeper : folders) {
+        std::error_code theirs;
+        list(deeper, below, found, theirs);
+        if (theirs && theirs != std::errc::no_such_file_or_directory && !code) code = theirs;
+    }
+}
+
+std::vector<fs::path> listed(const fs::path& folder, bool below, std::error_code& code) {
+    code.clear();
+    std::vector<fs::path> found;
+    list(folder, below, found, code);
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+}  // namespace
+
+std::vector<fs::path> entries_in(const fs::path& folder, std::error_code& code) { return listed(folder, false, code); }
+std::vector<fs::path> entries_below(const fs::path& folder, std::error_code& code) { return listed(folder, true, code); }
+
 std::string sha256(std::string_view content) {
     Digest digest;
     digest.add(content.data(), content.size());
     return digest.hex();
 }
 
-std::string sha256_of_file(const fs::path& file) {
+std::string sha256_of_file(const fs::path& file, const std::stop_token& stop) {
     std::ifstream in(file, std::ios::binary);
     if (!in) fail(file, "read", errno ? errno : ENOENT);
     Digest digest;
     std::array<char, 1 << 16> buffer{};
-    while (in.read(buffer.data(), buffer.size()) || in.gcount() > 0) digest.add(buffer.data(), static_cast<std::size_t>(in.gcount()));
+    while (in.read(buffer.data(), buffer.size()) || in.gcount() > 0) {
+        throw_if_stopped(stop);
+        digest.add(buffer.data(), static_cast<std::size_t>(in.gcount()));
+    }
     return digest.hex();
 }
 

@@ -7,8 +7,11 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
 namespace permille {
 
@@ -28,9 +31,16 @@ void write_atomically(const std::filesystem::path& file, const std::function<voi
 
 void make_folder(const std::filesystem::path& folder);
 
+// What lies in a folder, and what lies below it at any depth (links to folders are not followed), both in alphabetical order. Others may
+// write and remove there meanwhile: what is gone when it is looked at is left out. The rest is listed too when something cannot be read;
+// `code` says why, or nothing.
+std::vector<std::filesystem::path> entries_in(const std::filesystem::path& folder, std::error_code& code);
+std::vector<std::filesystem::path> entries_below(const std::filesystem::path& folder, std::error_code& code);
+
 // Lower-case hexadecimal SHA-256.
 std::string sha256(std::string_view content);
-std::string sha256_of_file(const std::filesystem::path& file);
+// Throws Stopped (core/base/stopped.h) when asked to stop.
+std::string sha256_of_file(const std::filesystem::path& file, const std::stop_token& stop = {});
 
 // A read-only memory map of a whole file; pages are read when touched and shared between processes.
 class MappedFile {

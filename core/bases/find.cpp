@@ -55,9 +55,8 @@ std::vector<BundledBase> bundled_bases() {
     std::vector<BundledBase> list;
     const fs::path folder = resources_folder() / "bases";
     std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(folder, ignored))
-        if (fs::exists(entry.path() / "config.json")) list.push_back({entry.path().filename().string(), entry.path()});
-    std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+    for (const fs::path& base : entries_in(folder, ignored))
+        if (fs::exists(base / "config.json", ignored)) list.push_back({base.filename().string(), base});
     return list;
 }
 

@@ -24,7 +24,8 @@ namespace fs = std::filesystem;
 namespace {
 
 // The pieces of a vocabulary trained on the texts, in the order of their merges. place: of the new model, which no other process makes.
-std::vector<std::string> pieces_of(const std::vector<fs::path>& texts, std::int64_t count, const fs::path& place) {
+std::vector<std::string> pieces_of(const std::vector<fs::path>& texts, std::int64_t count, const fs::path& place,
+                                   const std::stop_token& stop) {
     std::vector<std::string> lines;
     for (const fs::path& text : texts) {
         std::istringstream stream(read_text(text));
@@ -33,7 +34,7 @@ std::vector<std::string> pieces_of(const std::vector<fs::path>& texts, std::int6
     VocabularySettings settings;
     settings.pieces = count;
     const fs::path file = fs::temp_directory_path() / ("permille-pieces-" + sha256(place.string()).substr(0, 16));
-    train_vocabulary(lines, settings, file);
+    train_vocabulary(lines, settings, file, stop);
     const SentencePieces model(file);
     std::error_code ignored;
     fs::remove(file, ignored);
@@ -175,7 +176,7 @@ void inherit(const InheritRequest& request, InheritReport& report, const EventSi
         std::vector<std::string> pieces;
         if (!request.texts.empty()) {
             log_to(sink, "training a vocabulary of " + std::to_string(request.pieces) + " pieces");
-            pieces = pieces_of(request.texts, request.pieces, place);
+            pieces = pieces_of(request.texts, request.pieces, place, stop);
         }
         extended = extended_m2m100_vocabulary(folder, made.vocab_size, pieces, languages);
         made.vocab_size = extended->rows;
@@ -190,6 +191,7 @@ void inherit(const InheritRequest& request, InheritReport& report, const EventSi
     for (const ParameterSpec& spec : layout.parameters) {
         const int from = old.parameter(inherited_name(spec.name, report.encoder_layers, report.decoder_layers));
         PERMILLE_ASSERT(from >= 0);
+        throw_if_stopped(stop);
         at::Tensor value = weights[static_cast<std::size_t>(from)];
         if (extended && spec.role == ParameterRole::embedding)
             value = extended_table(value, extended->sources, spread.is_number() ? spread.get<double>() : 0.02,
@@ -207,7 +209,7 @@ void inherit(const InheritRequest& request, InheritReport& report, const EventSi
     if (!bias.defined() && made.logits_bias) bias = at::zeros({made.vocab_size});
 
     make_whole_folder(place, [&](const fs::path& part) {
-        save_model(part, config, layout, values, values.front().scalar_type(), bias);
+        save_model(part, config, layout, values, values.front().scalar_type(), bias, stop);
         if (fs::exists(folder / "generation_config.json")) {
             Json generation = read_json(folder / "generation_config.json");
             if (extended && generation.is_object()) move_all_ids(generation, *extended);

@@ -35,7 +35,7 @@ struct InheritReport {
     std::int64_t added_pieces = 0;
     std::int64_t random_rows = 0;                                       // of the added ones
     std::vector<std::pair<std::string, std::int64_t>> added_languages;  // code, id
-    bool stopped = false;                                               // by request, while a base was downloaded; nothing was written
+    bool stopped = false;                                               // by request; nothing was written
     Json to_json() const;
 };
 

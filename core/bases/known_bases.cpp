@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/base/files.h"
 #include "core/bases/find.h"
 
 namespace permille {
@@ -14,9 +15,9 @@ namespace {
 std::int64_t bytes_in(const fs::path& folder) {
     std::int64_t bytes = 0;
     std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    for (const fs::path& file : entries_in(folder, ignored)) {
         std::error_code code;
-        const auto size = fs::file_size(entry.path(), code);
+        const auto size = fs::file_size(file, code);
         if (!code) bytes += static_cast<std::int64_t>(size);
     }
     return bytes;

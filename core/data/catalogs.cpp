@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/json.h"
+#include "core/base/stopped.h"
 #include "core/data/unicode.h"
 
 namespace permille {
@@ -21,13 +22,13 @@ namespace {
 std::vector<fs::path> files_below(const fs::path& folder, const std::vector<std::string>& extensions) {
     std::error_code failure;
     std::vector<fs::path> files;
-    for (fs::recursive_directory_iterator it(folder, failure), end; !failure && it != end; it.increment(failure)) {
-        if (!it->is_regular_file(failure)) continue;
-        if (std::find(extensions.begin(), extensions.end(), it->path().extension().string()) != extensions.end())
-            files.push_back(it->path());
+    for (const fs::path& path : entries_below(folder, failure)) {
+        std::error_code gone;
+        if (fs::is_regular_file(path, gone) &&
+            std::find(extensions.begin(), extensions.end(), path.extension().string()) != extensions.end())
+            files.push_back(path);
     }
     if (failure) throw Error(ErrorKind::file, folder.string(), "cannot read the folder: " + failure.message(), "check the path");
-    std::sort(files.begin(), files.end());
     return files;
 }
 
@@ -162,9 +163,10 @@ std::vector<CatalogFile> find_catalogs(const fs::path& folder) {
     return catalogs;
 }
 
-std::vector<Message> read_catalog_tree(const fs::path& folder, const Language& language) {
+std::vector<Message> read_catalog_tree(const fs::path& folder, const Language& language, const std::stop_token& stop) {
     std::vector<Message> all;
     for (const auto& catalog : find_catalogs(folder)) {
+        throw_if_stopped(stop);
         if (language_of(catalog.locale) != language) continue;
         auto messages = catalog.path.extension() == ".mo" ? read_mo(catalog.path) : read_po(catalog.path);
         for (auto& message : messages) {
@@ -175,12 +177,13 @@ std::vector<Message> read_catalog_tree(const fs::path& folder, const Language& l
     return all;
 }
 
-std::vector<Message> read_mediawiki_tree(const fs::path& folder, const Language& language) {
+std::vector<Message> read_mediawiki_tree(const fs::path& folder, const Language& language, const std::stop_token& stop) {
     // "zh_CN" is zh-hans there; everything else is the code in lower case with '-'.
     std::vector<std::string> names{language.code() == "zh_CN" ? "zh-hans" : language.code()};
     for (char& c : names[0]) c = c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     std::vector<Message> all;
     for (const auto& path : files_below(folder, {".json"})) {
+        throw_if_stopped(stop);
         if (path.stem() != "en") continue;
         const fs::path translated = path.parent_path() / (names[0] + ".json");
         if (!fs::exists(translated)) continue;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -29,14 +30,15 @@ struct CatalogFile {
 // Every *.po and *.mo below the folder whose name or path tells the language, sorted by path.
 std::vector<CatalogFile> find_catalogs(const std::filesystem::path& folder);
 
-// All messages of one language in a tree; empty when the tree has none in this language.
-std::vector<Message> read_catalog_tree(const std::filesystem::path& folder, const Language& language);
-std::vector<Message> read_mediawiki_tree(const std::filesystem::path& folder, const Language& language);
+// All messages of one language in a tree; empty when the tree has none in this language. These readers of many files throw Stopped when
+// asked to stop.
+std::vector<Message> read_catalog_tree(const std::filesystem::path& folder, const Language& language, const std::stop_token& stop = {});
+std::vector<Message> read_mediawiki_tree(const std::filesystem::path& folder, const Language& language, const std::stop_token& stop = {});
 
 // Pages of two folders with the same structure: paragraphs meet by their place when both pages have the same sequence of blocks, else by
 // their ids. `extension` is ".html" (LibreOffice, with par_id and hd_id) or ".page" (GNOME's Mallard).
 std::vector<Message> read_help_pages(const std::filesystem::path& english, const std::filesystem::path& translated,
-                                     const std::string& extension);
+                                     const std::string& extension, const std::stop_token& stop = {});
 
 // Rows of a pair out of the messages of its two languages; one of them is left empty for English.
 std::vector<Row> pair_messages(const std::vector<Message>& source, const std::vector<Message>& target, const Language& source_language,

@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/stopped.h"
 #include "core/data/unicode.h"
 
 namespace permille {
@@ -107,18 +108,49 @@ CorpusInfo CorpusInfo::from_json(const Json& json, const std::string& where) {
     }
 }
 
-void write_corpus(const fs::path& folder, CorpusInfo& info, const Splits& splits) {
+namespace {
+
+// The text of the splits under names of its own, until all of it is there; what is left of it goes away at the end.
+class NewSplits {
+public:
+    explicit NewSplits(fs::path folder) : folder_(std::move(folder)), made_(!fs::exists(folder_)) { make_folder(folder_); }
+    ~NewSplits() {
+        std::error_code ignored;
+        for (const Split split : {Split::train, Split::valid, Split::test}) fs::remove(file(split), ignored);
+        if (made_) fs::remove(folder_, ignored);  // fails, as it should, when something is in it
+    }
+    NewSplits(const NewSplits&) = delete;
+    NewSplits& operator=(const NewSplits&) = delete;
+
+    fs::path file(Split split) const { return folder_ / (std::string("new-") + to_string(split) + ".tsv"); }
+    void put_in_place() const {
+        std::error_code code;
+        fs::remove(folder_ / kDescription, code);
+        for (const Split split : {Split::train, Split::valid, Split::test}) {
+            const fs::path place = folder_ / (std::string(to_string(split)) + ".tsv");
+            fs::rename(file(split), place, code);
+            if (code) throw file_error(place, "write", code.value());
+        }
+    }
+
+private:
+    fs::path folder_;
+    bool made_;
+};
+
+}  // namespace
+
+void write_corpus(const fs::path& folder, CorpusInfo& info, const Splits& splits, const std::stop_token& stop) {
     const Language source(info.source_language), target(info.target_language);
-    make_folder(folder);
-    std::error_code ignored;
-    fs::remove(folder / kDescription, ignored);
+    const NewSplits made(folder);
     info.splits.clear();
     for (const Split split : {Split::train, Split::valid, Split::test}) {
         const auto& rows = rows_of(splits, split);
-        const fs::path file = folder / (std::string(to_string(split)) + ".tsv");
+        const fs::path file = made.file(split);
         SplitInfo counted;
         write_atomically(file, [&](std::ostream& out) {
             for (const Row& row : rows) {
+                throw_if_stopped(stop);
                 ++counted.rows;
                 counted.source_words += source.count_words(code_points(row.source));
                 counted.target_words += target.count_words(code_points(row.target));
@@ -127,9 +159,10 @@ void write_corpus(const fs::path& folder, CorpusInfo& info, const Splits& splits
                 out << '\n';
             }
         });
-        counted.sha256 = sha256_of_file(file);
+        counted.sha256 = sha256_of_file(file, stop);
         info.splits[to_string(split)] = counted;
     }
+    made.put_in_place();
     write_json(folder / kDescription, info.to_json());
 }
 
@@ -144,7 +177,7 @@ fs::path corpus_folder(const fs::path& home, const std::string& name) {
     return home / "corpora" / name;
 }
 
-Corpus Corpus::load(const fs::path& folder, bool verify) {
+Corpus Corpus::load(const fs::path& folder, bool verify, const std::stop_token& stop) {
     const fs::path description = folder / kDescription;
     if (!fs::exists(description)) {
         throw Error(ErrorKind::file, folder.string(), "there is no corpus here (no corpus.json)",
@@ -157,7 +190,7 @@ Corpus Corpus::load(const fs::path& folder, bool verify) {
         const fs::path file = folder / (name + ".tsv");
         if (!fs::exists(file))
             throw Error(ErrorKind::file, file.string(), "the corpus says it has this file, but it is not there", kRebuild);
-        if (verify && sha256_of_file(file) != split.sha256) {
+        if (verify && sha256_of_file(file, stop) != split.sha256) {
             throw Error(ErrorKind::file, file.string(), "has been changed or damaged: its checksum differs from the one in corpus.json",
                         kRebuild);
         }

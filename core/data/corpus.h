@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -50,14 +51,16 @@ struct CorpusInfo {
     static CorpusInfo from_json(const Json& json, const std::string& where);
 };
 
-// Writes the folder anew: the splits first, corpus.json last, so that a folder with a corpus.json is whole. Fills in `info.splits`.
-void write_corpus(const std::filesystem::path& folder, CorpusInfo& info, const Splits& splits);
+// Writes the folder anew: the splits beside and renamed, corpus.json last, so that a folder with a corpus.json is whole. Fills in
+// `info.splits`. Throws Stopped when asked to stop: then the folder is as it was.
+void write_corpus(const std::filesystem::path& folder, CorpusInfo& info, const Splits& splits, const std::stop_token& stop = {});
 
 // A corpus that was read back. Values; may be copied and used from any thread.
 class Corpus {
 public:
     // `verify`: compares the checksums, which reads all of the text. Throws Error(file): no corpus there, a split missing or changed.
-    static Corpus load(const std::filesystem::path& folder, bool verify = true);
+    // Throws Stopped when asked to stop.
+    static Corpus load(const std::filesystem::path& folder, bool verify = true, const std::stop_token& stop = {});
 
     const CorpusInfo& info() const { return info_; }
     const std::filesystem::path& folder() const { return folder_; }

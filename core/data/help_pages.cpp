@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/stopped.h"
 #include "core/data/catalogs.h"
 #include "core/data/markup.h"
 #include "core/data/unicode.h"
@@ -100,17 +101,16 @@ bool same_structure(const std::vector<Block>& a, const std::vector<Block>& b) {
 
 }  // namespace
 
-std::vector<Message> read_help_pages(const fs::path& english, const fs::path& translated, const std::string& extension) {
-    std::vector<fs::path> pages;
+std::vector<Message> read_help_pages(const fs::path& english, const fs::path& translated, const std::string& extension,
+                                     const std::stop_token& stop) {
     std::error_code failure;
-    for (fs::recursive_directory_iterator it(english, failure), end; !failure && it != end; it.increment(failure)) {
-        if (it->path().extension() == extension) pages.push_back(it->path());
-    }
+    std::vector<fs::path> pages = entries_below(english, failure);
+    std::erase_if(pages, [&](const fs::path& page) { return page.extension() != extension; });
     if (failure) throw Error(ErrorKind::file, english.string(), "cannot read the folder: " + failure.message(), "check the path");
-    std::sort(pages.begin(), pages.end());
 
     std::vector<Message> messages;
     for (const auto& page : pages) {
+        throw_if_stopped(stop);
         const std::string name = page.lexically_relative(english).string();
         if (!fs::exists(translated / name)) continue;
         const std::string text = read_text(page), other_text = read_text(translated / name);

@@ -121,17 +121,11 @@ private:
 
 // The folder below `root` whose path ends in `tail`; "" when there is none.
 fs::path folder_ending(const fs::path& root, const std::vector<std::string>& tails) {
-    std::error_code failure;
-    std::vector<fs::path> found;
-    for (fs::recursive_directory_iterator it(root, failure), end; !failure && it != end; it.increment(failure)) {
-        if (!it->is_directory(failure)) continue;
-        const std::string path = it->path().string();
-        for (const auto& tail : tails) {
-            if (path.ends_with(tail)) found.push_back(it->path());
-        }
-    }
-    std::sort(found.begin(), found.end());
-    return found.empty() ? fs::path() : found.front();
+    std::error_code ignored;
+    for (const fs::path& path : entries_below(root, ignored))
+        for (const auto& tail : tails)
+            if (path.string().ends_with(tail) && fs::is_directory(path, ignored)) return path;
+    return {};
 }
 
 std::string dashed(std::string code) {
@@ -185,29 +179,28 @@ Recipe find_recipe(const std::string& name_or_file) {
     if (fs::exists(shipped / (name_or_file + ".yaml"))) return read_recipe(shipped / (name_or_file + ".yaml"));
     std::vector<std::string> names;
     std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(shipped, ignored)) {
-        if (entry.path().extension() == ".yaml") names.push_back(entry.path().stem().string());
-    }
-    std::sort(names.begin(), names.end());
+    for (const fs::path& file : entries_in(shipped, ignored))
+        if (file.extension() == ".yaml") names.push_back(file.stem().string());
     throw Error(ErrorKind::config, name_or_file, "there is no such recipe",
                 names.empty() ? "give the path of a recipe file" : "shipped are " + list_some(names));
 }
 
-std::vector<Message> read_package(const RecipePackage& package, const fs::path& cache, const Language& language) {
+std::vector<Message> read_package(const RecipePackage& package, const fs::path& cache, const Language& language,
+                                  const std::stop_token& stop) {
     const fs::path root = cache / package.name_for(language);
     if (!fs::is_directory(root)) return {};
     const std::string code = language.code(), dash = dashed(code);
     switch (package.reader) {
-        case PackageReader::catalogs: return read_catalog_tree(root, language);
-        case PackageReader::mediawiki: return read_mediawiki_tree(root, language);
+        case PackageReader::catalogs: return read_catalog_tree(root, language, stop);
+        case PackageReader::mediawiki: return read_mediawiki_tree(root, language, stop);
         case PackageReader::gnome: {
             const fs::path english = folder_ending(root, {"/help/C"}), translated = folder_ending(root, {"/help/" + code, "/help/" + dash});
-            return english.empty() || translated.empty() ? std::vector<Message>() : read_help_pages(english, translated, ".page");
+            return english.empty() || translated.empty() ? std::vector<Message>() : read_help_pages(english, translated, ".page", stop);
         }
         case PackageReader::libreoffice: {
             const fs::path english = folder_ending(cache / package.english, {"/help/en-US/text"});
             const fs::path translated = folder_ending(root, {"/help/" + dash + "/text"});
-            return english.empty() || translated.empty() ? std::vector<Message>() : read_help_pages(english, translated, ".html");
+            return english.empty() || translated.empty() ? std::vector<Message>() : read_help_pages(english, translated, ".html", stop);
         }
     }
     return {};

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <filesystem>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -55,7 +56,9 @@ Recipe read_recipe(const std::filesystem::path& file);
 // A file's path, or the name of one in resources/recipes.
 Recipe find_recipe(const std::string& name_or_file);
 
-// The messages of one package in one language, from DIR/PACKAGE as packaging/fetch-texts lays it; empty when it has none.
-std::vector<Message> read_package(const RecipePackage& package, const std::filesystem::path& cache, const Language& language);
+// The messages of one package in one language, from DIR/PACKAGE as packaging/fetch-texts lays it; empty when it has none. Throws
+// Stopped when asked to stop.
+std::vector<Message> read_package(const RecipePackage& package, const std::filesystem::path& cache, const Language& language,
+                                  const std::stop_token& stop = {});
 
 }  // namespace permille

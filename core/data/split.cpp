@@ -4,6 +4,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/base/stopped.h"
 #include "core/data/unicode.h"
 
 namespace permille {
@@ -50,9 +51,12 @@ std::vector<Row> choose(std::vector<Candidate> candidates, std::int64_t most, Se
 
 std::uint64_t order_of(const std::string& key) { return stable_hash("permille-order " + folded(key)); }
 
-std::vector<Row> shuffled(std::vector<Row> rows, const Language& source, const Language& target) {
+std::vector<Row> shuffled(std::vector<Row> rows, const Language& source, const Language& target, const std::stop_token& stop) {
     std::vector<std::pair<std::uint64_t, std::size_t>> order;
-    for (std::size_t i = 0; i < rows.size(); ++i) order.emplace_back(order_of(key_text(rows[i], source, target)), i);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        throw_if_stopped(stop);
+        order.emplace_back(order_of(key_text(rows[i], source, target)), i);
+    }
     std::sort(order.begin(), order.end(), [&rows](const auto& a, const auto& b) {
         return a.first != b.first ? a.first < b.first : rows[a.second].source < rows[b.second].source;
     });
@@ -137,12 +141,14 @@ Split split_at(const std::string& key_text, const SplitSettings& settings, doubl
     return settings.valid_sentences > 0 ? Split::valid : Split::train;
 }
 
-Splits split_with(std::vector<Row> rows, const SplitSettings& settings, double share, const Language& source, const Language& target) {
+Splits split_with(std::vector<Row> rows, const SplitSettings& settings, double share, const Language& source, const Language& target,
+                  const std::stop_token& stop) {
     std::vector<Row> train;
     std::vector<Candidate> valid, test;
     Splits splits;
     Seen seen;
     for (Row& row : rows) {
+        throw_if_stopped(stop);
         const std::string key = key_text(row, source, target);
         Candidate candidate{is_full_sentence(key), order_of(key), std::move(row)};
         switch (split_at(key, settings, share)) {
@@ -154,7 +160,7 @@ Splits split_with(std::vector<Row> rows, const SplitSettings& settings, double s
             case Split::test: test.push_back(std::move(candidate)); break;
         }
     }
-    splits.train = shuffled(std::move(train), source, target);
+    splits.train = shuffled(std::move(train), source, target, stop);
     splits.test = choose(std::move(test), settings.test_sentences, seen, splits);
     splits.valid = choose(std::move(valid), settings.valid_sentences, seen, splits);
     return splits;
@@ -184,14 +190,15 @@ Split split_of(const std::string& key_text, const SplitSettings& settings) {
     return split_at(key_text, settings, settings.held_out_percent);
 }
 
-Splits split_rows(std::vector<Row> rows, const SplitSettings& settings, const Language& source, const Language& target) {
+Splits split_rows(std::vector<Row> rows, const SplitSettings& settings, const Language& source, const Language& target,
+                  const std::stop_token& stop) {
     if (rows.size() > kSmallCorpus || settings.held_out_percent <= 0)
-        return split_with(std::move(rows), settings, settings.held_out_percent, source, target);
-    Splits splits = split_with(rows, settings, settings.held_out_percent, source, target);
+        return split_with(std::move(rows), settings, settings.held_out_percent, source, target, stop);
+    Splits splits = split_with(rows, settings, settings.held_out_percent, source, target, stop);
     for (const double share : {5.0, 7.5, kComfortable, 15.0, 20.0, kMost}) {
         if (share <= settings.held_out_percent) continue;
         if (has(splits, settings, share > kComfortable ? 1 : kEnough)) break;
-        Splits wider = split_with(rows, settings, share, source, target);
+        Splits wider = split_with(rows, settings, share, source, target, stop);
         if (wider.train.size() <= wider.test.size() + wider.valid.size()) break;  // training keeps most
         if (filled(wider) <= filled(splits)) continue;
         wider.raised_percent = share;
@@ -200,14 +207,16 @@ Splits split_rows(std::vector<Row> rows, const SplitSettings& settings, const La
     return splits;
 }
 
-std::vector<Row> sample_rows(std::vector<Row> rows, std::int64_t most, const Language& source, const Language& target) {
+std::vector<Row> sample_rows(std::vector<Row> rows, std::int64_t most, const Language& source, const Language& target,
+                             const std::stop_token& stop) {
     if (most <= 0 || static_cast<std::int64_t>(rows.size()) <= most) return rows;
-    rows = shuffled(std::move(rows), source, target);
+    rows = shuffled(std::move(rows), source, target, stop);
     rows.resize(static_cast<std::size_t>(most));
     return rows;
 }
 
-Splits given_splits(std::vector<Row> train, std::vector<Row> valid, std::vector<Row> test, const Language& source, const Language& target) {
+Splits given_splits(std::vector<Row> train, std::vector<Row> valid, std::vector<Row> test, const Language& source, const Language& target,
+                    const std::stop_token& stop) {
     Splits splits;
     Seen seen;
     for (const Row& row : test) remember(row, seen);
@@ -215,6 +224,7 @@ Splits given_splits(std::vector<Row> train, std::vector<Row> valid, std::vector<
     const auto keep_apart = [&](std::vector<Row> rows) {
         std::vector<Row> kept;
         for (Row& row : rows) {
+            throw_if_stopped(stop);
             if (occurs(row, seen)) ++splits.leaking;
             else kept.push_back(std::move(row));
         }
@@ -222,7 +232,7 @@ Splits given_splits(std::vector<Row> train, std::vector<Row> valid, std::vector<
     };
     splits.valid = keep_apart(std::move(valid));
     for (const Row& row : splits.valid) remember(row, seen);
-    splits.train = shuffled(keep_apart(std::move(train)), source, target);
+    splits.train = shuffled(keep_apart(std::move(train)), source, target, stop);
     return splits;
 }
 

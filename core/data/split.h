@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -47,14 +48,17 @@ std::string skeleton(const std::string& text);
 Split split_of(const std::string& key_text, const SplitSettings& settings);
 
 // Training rows come in a fixed shuffled order, so that the first N are a fair sample. Valid and test prefer full sentences; other rows
-// fill up only where there are fewer than a quarter of the size asked for.
-Splits split_rows(std::vector<Row> rows, const SplitSettings& settings, const Language& source, const Language& target);
+// fill up only where there are fewer than a quarter of the size asked for. These three throw Stopped when asked to stop.
+Splits split_rows(std::vector<Row> rows, const SplitSettings& settings, const Language& source, const Language& target,
+                  const std::stop_token& stop = {});
 
 // The first `most` rows in the shuffled order: a fair sample that stays the same when other rows come and go. 0: all rows.
-std::vector<Row> sample_rows(std::vector<Row> rows, std::int64_t most, const Language& source, const Language& target);
+std::vector<Row> sample_rows(std::vector<Row> rows, std::int64_t most, const Language& source, const Language& target,
+                             const std::stop_token& stop = {});
 
 // Splits that somebody else made: they stay as they are (repeated rows apart), and training rows of which a side occurs in them are
 // dropped.
-Splits given_splits(std::vector<Row> train, std::vector<Row> valid, std::vector<Row> test, const Language& source, const Language& target);
+Splits given_splits(std::vector<Row> train, std::vector<Row> valid, std::vector<Row> test, const Language& source, const Language& target,
+                    const std::stop_token& stop = {});
 
 }  // namespace permille

@@ -102,10 +102,10 @@ std::string commit_of(const fs::path& reference) {
 std::int64_t bytes_below(const fs::path& folder, bool with_links) {
     std::int64_t bytes = 0;
     std::error_code ignored;
-    for (const auto& entry : fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied, ignored)) {
+    for (const fs::path& file : entries_below(folder, ignored)) {
         std::error_code code;
-        if (!with_links && entry.is_symlink(code)) continue;
-        const auto size = entry.file_size(code);
+        if (!with_links && fs::is_symlink(file, code)) continue;
+        const auto size = fs::file_size(file, code);
         if (!code) bytes += static_cast<std::int64_t>(size);
     }
     return bytes;
@@ -182,25 +182,25 @@ bool is_whole(const fs::path& folder) {
 std::vector<CachedModel> cached_models(const HubSettings& settings) {
     std::vector<CachedModel> models;
     std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(settings.cache, ignored)) {
-        std::string repository = entry.path().filename().string();
+    for (const fs::path& entry : entries_in(settings.cache, ignored)) {
+        std::string repository = entry.filename().string();
         if (!repository.starts_with("models--")) continue;
         repository = repository.substr(8);
         if (const auto parted = repository.find("--"); parted != std::string::npos) repository.replace(parted, 2, "/");
         // The main branch; without it another reference, or else a commit that was asked for by itself.
         std::vector<std::string> revisions;
-        const fs::path references = entry.path() / "refs", snapshots = entry.path() / "snapshots";
-        for (const auto& reference : fs::recursive_directory_iterator(references, ignored))
-            if (reference.is_regular_file(ignored)) revisions.push_back(reference.path().lexically_relative(references).generic_string());
-        for (const auto& snapshot : fs::directory_iterator(snapshots, ignored)) revisions.push_back(snapshot.path().filename().string());
+        const fs::path references = entry / "refs", snapshots = entry / "snapshots";
+        for (const fs::path& reference : entries_below(references, ignored))
+            if (fs::is_regular_file(reference, ignored)) revisions.push_back(reference.lexically_relative(references).generic_string());
+        for (const fs::path& snapshot : entries_in(snapshots, ignored)) revisions.push_back(snapshot.filename().string());
         std::stable_sort(revisions.begin(), revisions.end(), [](const auto& a, const auto& b) { return (a == "main") > (b == "main"); });
         for (const auto& revision : revisions) {
             const auto name = hub_name(repository + "@" + revision);
             if (!name) continue;
             const fs::path snapshot = cached_snapshot(*name, settings);
             if (snapshot.empty() || !holds(snapshot, "config.json")) continue;
-            const std::int64_t bytes = bytes_below(entry.path() / "blobs", true) + bytes_below(snapshots, false);
-            models.push_back({name->text(), snapshot, entry.path(), bytes});
+            const std::int64_t bytes = bytes_below(entry / "blobs", true) + bytes_below(snapshots, false);
+            models.push_back({name->text(), snapshot, entry, bytes});
             break;
         }
     }

@@ -16,6 +16,7 @@
 #include "core/base/files.h"
 #include "core/base/http.h"
 #include "core/base/json.h"
+#include "core/base/stopped.h"
 #include "core/hub/blob_files.h"
 #include "core/hub/hub.h"
 
@@ -25,9 +26,6 @@ namespace fs = std::filesystem;
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// Unwinds a download that was asked to stop; never leaves this file.
-struct Cancelled {};
 
 // In the order in which they are fetched. The weights come last: a folder that has them has everything else already.
 constexpr const char* kDescriptions[] = {"generation_config.json",
@@ -149,9 +147,7 @@ private:
         }
     }
 
-    void check_stop() const {
-        if (stop_.stop_requested()) throw Cancelled{};
-    }
+    void check_stop() const { throw_if_stopped(stop_); }
     void wait(std::chrono::milliseconds time) const {
         std::mutex mutex;
         std::condition_variable_any never;
@@ -374,7 +370,7 @@ private:
                  "start again; if it stays so, check HF_ENDPOINT and proxies");
         const bool large = remote.tag.size() == 64, small = remote.tag.size() == 40;
         if ((large || small) && is_hexadecimal(remote.tag)) {
-            const std::string found = large ? sha256_of_file(part) : git_checksum(part);
+            const std::string found = large ? sha256_of_file(part, stop_) : git_checksum(part);
             if (found != remote.tag)
                 drop("has the checksum " + found + ", expected " + remote.tag + "; the file was deleted", "start again");
         }
@@ -447,7 +443,7 @@ fs::path download_model(const HubName& name, const HubSettings& settings, const 
                     "unset HF_HUB_OFFLINE, or give a folder");
     try {
         return Download(name, settings, sink, stop).run();
-    } catch (const Cancelled&) {
+    } catch (const Stopped&) {
         return {};
     }
 }

@@ -58,7 +58,7 @@ void count_sources(CorpusInfo& info, const Splits& splits) {
 }
 
 CorpusReport write(CorpusInfo info, const Splits& splits, const CleanCounts& counts, const Json& clean, const Json& split,
-                   const fs::path& folder) {
+                   const fs::path& folder, const std::stop_token& stop) {
     CorpusReport report;
     report.folder = folder;
     report.cleaning = counts;
@@ -68,7 +68,7 @@ CorpusReport write(CorpusInfo info, const Splits& splits, const CleanCounts& cou
     info.splitting = {{"settings", split}, {"counts", {{"withheld", splits.withheld}, {"leaking", splits.leaking}}}};
     if (splits.raised_percent) info.splitting["raised_percent"] = *splits.raised_percent;
     count_sources(info, splits);
-    write_corpus(folder, info, splits);
+    write_corpus(folder, info, splits, stop);
     report.info = std::move(info);
     return report;
 }
@@ -85,20 +85,16 @@ CorpusReport report_of(const Corpus& corpus) {
     return report;
 }
 
-// Reads and cleans; throws when nothing is left. An empty result otherwise only when it was stopped.
+// Reads and cleans; throws when nothing is left.
 std::vector<Row> read_clean(const TextInput& text, Cleaner& cleaner, const EventSink& events, const std::stop_token& stop) {
     std::vector<Row> rows;
     const std::int64_t before = cleaner.counts().read;
-    try {
-        read_rows(text, [&](Row row) {
-            if (stop.stop_requested()) throw Stopped{};
-            cleaner.clean(std::move(row), rows);
-            const std::int64_t read = cleaner.counts().read;
-            if (events && read % kReportEvery == 0) events(Progress{"cleaning", read});
-        });
-    } catch (const Stopped&) {
-        return {};
-    }
+    read_rows(text, [&](Row row) {
+        throw_if_stopped(stop);
+        cleaner.clean(std::move(row), rows);
+        const std::int64_t read = cleaner.counts().read;
+        if (events && read % kReportEvery == 0) events(Progress{"cleaning", read});
+    });
     if (rows.empty()) {
         std::string reasons;
         const CleanCounts& counts = cleaner.counts();
@@ -209,7 +205,7 @@ CorpusReport import_corpus(const ImportRequest& request, const EventSink& events
     std::vector<Row> rows = read_clean(request.text, cleaner, events, stop);
     Splits splits;
     if (request.valid_files.empty() && request.test_files.empty()) {
-        splits = split_rows(std::move(rows), request.split, source, target);
+        splits = split_rows(std::move(rows), request.split, source, target, stop);
     } else {
         // Held-out text is what results are compared on: it is taken as it is.
         const auto given = [&](const std::vector<fs::path>& files) {
@@ -220,38 +216,42 @@ CorpusReport import_corpus(const ImportRequest& request, const EventSink& events
             Cleaner as_it_is(no_cleaning(), source, target);
             return read_clean(text, as_it_is, events, stop);
         };
-        splits = given_splits(std::move(rows), given(request.valid_files), given(request.test_files), source, target);
+        splits = given_splits(std::move(rows), given(request.valid_files), given(request.test_files), source, target, stop);
     }
-    if (stop.stop_requested()) return {};
     if (splits.train.empty()) {
         throw Error(ErrorKind::file, request.text.files.front().string(), "no row is left for training",
                     "import more text, or hold less of it out");
     }
     CorpusReport report = write(std::move(info), splits, cleaner.counts(), CleanSettings::fields().to_json(request.clean),
-                                SplitSettings::fields().to_json(request.split), folder);
+                                SplitSettings::fields().to_json(request.split), folder, stop);
     record(report, request.database);
     log_split_note(events, report.info);
     return report;
 }
 
-CleanCounts clean_text(const TextInput& text, const CleanSettings& settings, const fs::path& output, const EventSink& events) {
+CleanCounts clean_text(const TextInput& text, const CleanSettings& settings, const fs::path& output, const EventSink& events,
+                       const std::stop_token& stop) {
     Cleaner cleaner(settings, Language(text.source_language, "source language"), Language(text.target_language, "target language"));
-    const std::vector<Row> rows = read_clean(text, cleaner, events, {});
-    write_atomically(output, [&rows](std::ostream& out) {
-        for (const Row& row : rows) out << row.source << '\t' << row.target << '\n';
+    const std::vector<Row> rows = read_clean(text, cleaner, events, stop);
+    write_atomically(output, [&](std::ostream& out) {
+        for (const Row& row : rows) {
+            throw_if_stopped(stop);
+            out << row.source << '\t' << row.target << '\n';
+        }
     });
     return cleaner.counts();
 }
 
-CorpusReport split_text(const TextInput& text, const SplitSettings& settings, const fs::path& folder, const EventSink& events) {
+CorpusReport split_text(const TextInput& text, const SplitSettings& settings, const fs::path& folder, const EventSink& events,
+                        const std::stop_token& stop) {
     const fs::path absolute = fs::absolute(folder).lexically_normal();
     CorpusInfo info = describe((absolute.has_filename() ? absolute : absolute.parent_path()).filename().string(), text, {}, "split");
     const Language source(info.source_language), target(info.target_language);
     const CleanSettings as_it_is = no_cleaning();
     Cleaner cleaner(as_it_is, source, target);
-    const Splits splits = split_rows(read_clean(text, cleaner, events, {}), settings, source, target);
+    const Splits splits = split_rows(read_clean(text, cleaner, events, stop), settings, source, target, stop);
     return write(std::move(info), splits, cleaner.counts(), CleanSettings::fields().to_json(as_it_is),
-                 SplitSettings::fields().to_json(settings), folder);
+                 SplitSettings::fields().to_json(settings), folder, stop);
 }
 
 Json corpus_stats(const fs::path& folder) {
@@ -289,14 +289,10 @@ Json corpus_stats(const fs::path& folder) {
 }
 
 std::vector<CorpusInfo> list_corpora(const fs::path& home) {
-    std::vector<fs::path> folders;
-    std::error_code none;
-    for (const auto& entry : fs::directory_iterator(home / "corpora", none)) {
-        if (fs::exists(entry.path() / "corpus.json")) folders.push_back(entry.path());
-    }
-    std::sort(folders.begin(), folders.end());
+    std::error_code ignored;
     std::vector<CorpusInfo> corpora;
-    for (const auto& folder : folders) corpora.push_back(Corpus::load(folder, false).info());
+    for (const fs::path& folder : entries_in(home / "corpora", ignored))
+        if (fs::exists(folder / "corpus.json", ignored)) corpora.push_back(Corpus::load(folder, false).info());
     return corpora;
 }
 
@@ -336,9 +332,9 @@ struct PairInWork {
     std::vector<CorpusSource> sources = {};
 };
 
-std::optional<CorpusReport> unchanged(const PairInWork& pair) {
+std::optional<CorpusReport> unchanged(const PairInWork& pair, const std::stop_token& stop) {
     try {
-        const Corpus corpus = Corpus::load(pair.folder);
+        const Corpus corpus = Corpus::load(pair.folder, true, stop);
         if (corpus.info().inputs == pair.inputs) return report_of(corpus);
     } catch (const Error&) {
         return std::nullopt;  // missing or damaged: it is made anew
@@ -349,14 +345,14 @@ std::optional<CorpusReport> unchanged(const PairInWork& pair) {
 // The messages of every package, read once per language and kept while pairs need them.
 class Messages {
 public:
-    Messages(const Recipe& recipe, const fs::path& folder) : recipe_(recipe), folder_(folder) {}
+    Messages(const Recipe& recipe, const fs::path& folder, const std::stop_token& stop) : recipe_(recipe), folder_(folder), stop_(stop) {}
 
     const std::vector<Message>& of(std::size_t package, const Language& language) {
         static const std::vector<Message> kNone;
         if (language.is_english()) return kNone;
         const auto key = std::pair(language.code(), package);
         auto found = read_.find(key);
-        if (found == read_.end()) found = read_.emplace(key, read_package(recipe_.packages[package], folder_, language)).first;
+        if (found == read_.end()) found = read_.emplace(key, read_package(recipe_.packages[package], folder_, language, stop_)).first;
         return found->second;
     }
     void forget(const std::string& language) {
@@ -366,6 +362,7 @@ public:
 private:
     const Recipe& recipe_;
     fs::path folder_;
+    std::stop_token stop_;
     std::map<std::pair<std::string, std::size_t>, std::vector<Message>> read_;
 };
 
@@ -374,7 +371,7 @@ void make_pair_corpus(PairInWork& pair, const Recipe& recipe, const RecipeReques
     Cleaner cleaner(recipe.clean, pair.source, pair.target);
     std::vector<Row> kept;
     for (std::size_t i = 0; i < recipe.packages.size(); ++i) {
-        if (stop.stop_requested()) return;
+        throw_if_stopped(stop);
         const RecipePackage& package = recipe.packages[i];
         if (events) {
             events(Progress{pair.name + ": " + package.package, static_cast<std::int64_t>(i),
@@ -389,7 +386,10 @@ void make_pair_corpus(PairInWork& pair, const Recipe& recipe, const RecipeReques
             if (!fs::is_directory(folder)) missing.insert(name);
             else if (!rows.empty() && !named) pair.sources.push_back({name, version_of(folder), package.licence, 0, package.origin});
         }
-        for (Row& row : rows) cleaner.clean(std::move(row), kept);
+        for (Row& row : rows) {
+            throw_if_stopped(stop);
+            cleaner.clean(std::move(row), kept);
+        }
     }
     if (kept.empty()) {
         throw Error(
@@ -403,10 +403,10 @@ void make_pair_corpus(PairInWork& pair, const Recipe& recipe, const RecipeReques
     info.made = "recipe " + recipe.name;
     info.inputs = pair.inputs;
     info.sources = std::move(pair.sources);
-    kept = sample_rows(std::move(kept), recipe.rows, pair.source, pair.target);
-    const Splits splits = split_rows(std::move(kept), recipe.split, pair.source, pair.target);
+    kept = sample_rows(std::move(kept), recipe.rows, pair.source, pair.target, stop);
+    const Splits splits = split_rows(std::move(kept), recipe.split, pair.source, pair.target, stop);
     pair.report = write(std::move(info), splits, cleaner.counts(), CleanSettings::fields().to_json(recipe.clean),
-                        SplitSettings::fields().to_json(recipe.split), pair.folder);
+                        SplitSettings::fields().to_json(recipe.split), pair.folder, stop);
 }
 
 }  // namespace
@@ -429,14 +429,17 @@ std::vector<CorpusReport> build_recipe(const RecipeRequest& request, const Event
                         corpus_folder(request.home, recipe.corpus_name(pair))});
     }
 
-    Messages messages(recipe, request.packages);
+    Messages messages(recipe, request.packages, stop);
     std::set<std::string> missing;
     std::vector<CorpusReport> reports;
     for (std::size_t i = 0; i < work.size(); ++i) {
         PairInWork& pair = work[i];
-        if (!request.rebuild) pair.report = unchanged(pair);
-        if (!pair.report) make_pair_corpus(pair, recipe, request, messages, missing, events, stop);
-        if (!pair.report) break;  // stopped
+        try {
+            if (!request.rebuild) pair.report = unchanged(pair, stop);
+            if (!pair.report) make_pair_corpus(pair, recipe, request, messages, missing, events, stop);
+        } catch (const Stopped&) {
+            break;  // the pairs before this one are whole
+        }
         record(*pair.report, request.database);
         log_to(events, pair.name + ": " + std::to_string(rows_in(pair.report->info, Split::train)) + " training, " +
                            std::to_string(rows_in(pair.report->info, Split::valid)) + " validation and " +

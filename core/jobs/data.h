@@ -40,15 +40,16 @@ struct ImportRequest {
     std::filesystem::path home;                          // the corpus goes to HOME/corpora/NAME
     std::optional<std::filesystem::path> database = {};  // is told about the corpus
 };
+// This and the next two throw Stopped when asked to stop; nothing is written then.
 CorpusReport import_corpus(const ImportRequest& request, const EventSink& events = {}, const std::stop_token& stop = {});
 
 // Cleans without splitting: source TAB target, one row a line.
 CleanCounts clean_text(const TextInput& text, const CleanSettings& settings, const std::filesystem::path& output,
-                       const EventSink& events = {});
+                       const EventSink& events = {}, const std::stop_token& stop = {});
 
 // Splits without cleaning, into FOLDER/{train,valid,test}.tsv with a corpus.json.
 CorpusReport split_text(const TextInput& text, const SplitSettings& settings, const std::filesystem::path& folder,
-                        const EventSink& events = {});
+                        const EventSink& events = {}, const std::stop_token& stop = {});
 
 // A corpus' own figures, read from its text after comparing the checksums: per split rows, words, mean words a row, distinct words, share
 // of full sentences, and per origin rows.
@@ -69,7 +70,8 @@ struct RecipeRequest {
 std::vector<std::string> recipe_packages(const std::string& recipe, const std::vector<std::string>& pairs = {});
 
 // Makes the corpora of a recipe. Packages that are not in the folder are named in the log; Error(file) when a pair has no text at all. A
-// pair whose corpus is there, whole and made from the same recipe and package versions, is left as it is.
+// pair whose corpus is there, whole and made from the same recipe and package versions, is left as it is. Asked to stop, it gives the pairs
+// that are whole by then.
 std::vector<CorpusReport> build_recipe(const RecipeRequest& request, const EventSink& events = {}, const std::stop_token& stop = {});
 
 }  // namespace permille

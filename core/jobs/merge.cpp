@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/stopped.h"
 #include "core/base/whole_folder.h"
 #include "core/bases/find.h"
 #include "core/models/base_model.h"
@@ -26,12 +28,14 @@ at::ScalarType stored_type(const std::string& dtype) {
 
 // Tokenizer files, generation settings and the like: what lies beside the weights and says something about the model.
 void copy_descriptions(const fs::path& from, const fs::path& to) {
-    for (const auto& entry : fs::directory_iterator(from)) {
-        const std::string name = entry.path().filename().string(), kind = entry.path().extension().string();
+    std::error_code code;
+    for (const fs::path& file : entries_in(from, code)) {
+        const std::string name = file.filename().string(), kind = file.extension().string();
         const bool describes = kind == ".json" || kind == ".model" || kind == ".spm" || kind == ".txt";
-        if (describes && entry.is_regular_file() && name != "config.json" && !name.ends_with(".index.json"))
-            fs::copy_file(entry.path(), to / name, fs::copy_options::overwrite_existing);
+        if (describes && fs::is_regular_file(file) && name != "config.json" && !name.ends_with(".index.json"))
+            fs::copy_file(file, to / name, fs::copy_options::overwrite_existing);
     }
+    if (code) throw file_error(from, "read", code.value());
 }
 
 }  // namespace
@@ -49,7 +53,7 @@ MergeReport merge_adapter(const std::string& model, const fs::path& adapter, con
                           const EventSink& sink, const std::stop_token& stop) {
     const at::ScalarType stored = stored_type(dtype);
     const fs::path place = free_place(output);
-    const auto base = load_base(find_model(model, sink, stop), at::kCPU, at::kFloat);
+    const auto base = load_base(find_model(model, sink, stop), at::kCPU, at::kFloat, stop);
     const Seq2Seq& network = *base->network;
     const Attached attached = load_adapter(adapter, *base);
     Merged merged = merge(attached, network);
@@ -58,6 +62,7 @@ MergeReport merge_adapter(const std::string& model, const fs::path& adapter, con
 
     MergeReport report{place.string(), attached.method->info().id, dtype, layout.parameter_count(), 0, removed.encoder, removed.decoder};
     for (std::size_t i = 0; i < weights.size(); ++i) {
+        throw_if_stopped(stop);
         const std::string& name = layout.parameters[i].name;
         const int before = network.layout().parameter(name);
         if (before < 0 || !at::equal(weights[i], network.weights()[static_cast<std::size_t>(before)])) ++report.changed_tensors;
@@ -79,7 +84,7 @@ MergeReport merge_adapter(const std::string& model, const fs::path& adapter, con
                          " opens here and in transformers 5 or newer");
 
     make_whole_folder(place, [&](const fs::path& part) {
-        save_model(part, config, layout, weights, stored, bias);
+        save_model(part, config, layout, weights, stored, bias, stop);
         copy_descriptions(base->folder, part);
     });
     return report;

@@ -22,7 +22,7 @@ struct MergeReport {
 // Writes `output`, which must not exist, in Hugging Face layout: the base's config.json and what else describes it (tokenizer, generation
 // settings), and model.safetensors in `dtype` (float32, bfloat16, float16). Computed in float32 on the CPU. Whole or not at all.
 // Throws Error(unsupported) naming the method and the place when something is no change of weights or `dtype` cannot hold a value,
-// Error(config) when the adapter is another base's, Error(file), and Stopped (core/decode/beam.h) when stopped.
+// Error(config) when the adapter is another base's, Error(file), and Stopped when asked to stop.
 MergeReport merge_adapter(const std::string& model, const std::filesystem::path& adapter, const std::filesystem::path& output,
                           const std::string& dtype, const EventSink& sink = {}, const std::stop_token& stop = {});
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "core/base/error.h"
+#include "core/base/stopped.h"
 #include "core/metrics/characters.h"
 
 namespace permille {
@@ -26,7 +27,7 @@ std::string Metric::signature(std::size_t references, const Resampling& resampli
 }
 
 Statistics count_all(const Metric& metric, const std::vector<std::string>& hypotheses,
-                     const std::vector<std::vector<std::string>>& references) {
+                     const std::vector<std::vector<std::string>>& references, const std::stop_token& stop) {
     if (hypotheses.empty()) throw Error(ErrorKind::usage, "hypotheses", "there are none", "give one line per segment");
     if (references.empty()) throw Error(ErrorKind::usage, "references", "there are none", "give at least one reference translation");
     for (std::size_t r = 0; r < references.size(); ++r)
@@ -39,6 +40,7 @@ Statistics count_all(const Metric& metric, const std::vector<std::string>& hypot
     Statistics statistics{metric.width(), std::vector<double>(hypotheses.size() * metric.width()), references.size()};
     std::vector<std::string_view> segment(references.size());
     for (std::size_t i = 0; i < hypotheses.size(); ++i) {
+        throw_if_stopped(stop);
         require_utf8_segment(hypotheses[i], "hypotheses", i);
         for (std::size_t r = 0; r < references.size(); ++r) {
             require_utf8_segment(references[r][i], references.size() == 1 ? "reference" : "reference " + std::to_string(r + 1), i);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,9 +56,9 @@ protected:
 };
 
 // One pass over the text. `references` holds one list of segments per reference translation. Throws Error(usage) when there are no
-// segments, or when the lists differ in length, Error(file) for text that is not UTF-8.
+// segments, or when the lists differ in length, Error(file) for text that is not UTF-8, Stopped when asked to stop.
 Statistics count_all(const Metric& metric, const std::vector<std::string>& hypotheses,
-                     const std::vector<std::vector<std::string>>& references);
+                     const std::vector<std::vector<std::string>>& references, const std::stop_token& stop = {});
 
 MetricScore corpus_score(const Metric& metric, const Statistics& statistics);
 

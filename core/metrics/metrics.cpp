@@ -74,10 +74,14 @@ std::string MetricReport::to_line(int decimals) const {
 }
 
 MetricReport evaluate(const Metric& metric, const std::vector<std::string>& hypotheses,
-                      const std::vector<std::vector<std::string>>& references, const Resampling& confidence) {
-    const Statistics statistics = count_all(metric, hypotheses, references);
-    MetricReport report{metric.name(), metric.signature(references.size(), confidence), corpus_score(metric, statistics), std::nullopt};
-    if (confidence.samples > 0) report.confidence = bootstrap_confidence(metric, statistics, confidence);
+                      const std::vector<std::vector<std::string>>& references, const Resampling& confidence, const std::stop_token& stop) {
+    return evaluate_counts(metric, count_all(metric, hypotheses, references, stop), confidence, stop);
+}
+
+MetricReport evaluate_counts(const Metric& metric, const Statistics& statistics, const Resampling& confidence,
+                             const std::stop_token& stop) {
+    MetricReport report{metric.name(), metric.signature(statistics.references, confidence), corpus_score(metric, statistics), std::nullopt};
+    if (confidence.samples > 0) report.confidence = bootstrap_confidence(metric, statistics, confidence, stop);
     return report;
 }
 

@@ -36,8 +36,11 @@ struct MetricReport {
     std::string to_line(int decimals = 1) const;
 };
 
-// References: one list of segments per reference translation. Errors as count_all.
+// References: one list of segments per reference translation. Errors as count_all. The second form is for whoever keeps what was counted.
 MetricReport evaluate(const Metric& metric, const std::vector<std::string>& hypotheses,
-                      const std::vector<std::vector<std::string>>& references, const Resampling& confidence = {});
+                      const std::vector<std::vector<std::string>>& references, const Resampling& confidence = {},
+                      const std::stop_token& stop = {});
+MetricReport evaluate_counts(const Metric& metric, const Statistics& statistics, const Resampling& confidence = {},
+                             const std::stop_token& stop = {});
 
 }  // namespace permille

@@ -4,11 +4,13 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/stopped.h"
 #include "core/metrics/numpy_random.h"
 
 namespace permille {
 
-Confidence bootstrap_confidence(const Metric& metric, const Statistics& statistics, const Resampling& resampling) {
+Confidence bootstrap_confidence(const Metric& metric, const Statistics& statistics, const Resampling& resampling,
+                                const std::stop_token& stop) {
     const std::size_t segments = statistics.segments(), width = statistics.width;
     if (segments == 0) throw Error(ErrorKind::usage, "confidence", "there are no segments", "give at least one");
     if (resampling.samples < 1) throw Error(ErrorKind::usage, "confidence", "no resamples were asked for", "ask for 1,000");
@@ -19,6 +21,7 @@ Confidence bootstrap_confidence(const Metric& metric, const Statistics& statisti
     std::vector<double> scores(static_cast<std::size_t>(resampling.samples));
     std::vector<float> sums(width);
     for (auto& score : scores) {
+        throw_if_stopped(stop);
         std::fill(sums.begin(), sums.end(), 0.0F);
         for (std::size_t i = 0; i < segments; ++i) {
             const float* row = counts.data() + width * random.below(static_cast<std::uint32_t>(segments));

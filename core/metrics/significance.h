@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <stop_token>
 
 #include "core/metrics/metric.h"
 
@@ -14,6 +15,8 @@ struct Confidence {
 };
 
 // Draws as many segments as there are, with repetition, `samples` times. The numbers equal sacreBLEU's --confidence with the same seed.
-Confidence bootstrap_confidence(const Metric& metric, const Statistics& statistics, const Resampling& resampling = {1000, 12345});
+// Throws Stopped when asked to stop.
+Confidence bootstrap_confidence(const Metric& metric, const Statistics& statistics, const Resampling& resampling = {1000, 12345},
+                                const std::stop_token& stop = {});
 
 }  // namespace permille

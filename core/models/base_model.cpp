@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/stopped.h"
 #include "core/models/checkpoint.h"
 #include "core/models/tied_tables.h"
 
@@ -135,15 +136,33 @@ std::vector<at::Tensor> load_weights(const fs::path& folder, const Family& famil
 
 namespace {
 
-std::string fingerprint_of(const fs::path& folder) {
+std::string fingerprint_of(const fs::path& folder, const std::stop_token& stop) {
     std::string text;
-    for (const auto& file : find_checkpoint(folder).files) text += file.filename().string() + " " + sha256_of_file(file) + "\n";
+    for (const auto& file : find_checkpoint(folder).files) text += file.filename().string() + " " + sha256_of_file(file, stop) + "\n";
     return sha256(text);
 }
 
 }  // namespace
 
-std::shared_ptr<const BaseModel> load_base(const fs::path& folder, at::Device device, at::ScalarType compute) {
+std::shared_ptr<BaseModel> make_base(const ModelDescription& description, std::vector<at::Tensor> weights, at::Tensor logits_bias,
+                                     at::Device device, at::ScalarType compute, const std::stop_token& stop) {
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+        throw_if_stopped(stop);
+        const ParameterRole role = description.layout.parameters[i].role;
+        const bool matrix = role == ParameterRole::matrix || role == ParameterRole::embedding;
+        // Already as wanted: the mapped file itself. Otherwise a copy, and the file's pages are given back with the tensor.
+        weights[i] = weights[i].to(device, matrix ? compute : at::kFloat).contiguous();
+    }
+    if (logits_bias.defined()) logits_bias = logits_bias.to(device);
+    auto model = std::make_shared<BaseModel>();
+    model->config = description.config;
+    model->note = description.note;
+    model->network = std::make_unique<const Seq2Seq>(description.architecture, std::move(weights),
+                                                     description.architecture.logits_bias ? logits_bias : at::Tensor(), compute);
+    return model;
+}
+
+std::shared_ptr<const BaseModel> load_base(const fs::path& folder, at::Device device, at::ScalarType compute, const std::stop_token& stop) {
     struct Cache {
         std::mutex mutex;
         std::map<std::string, std::weak_ptr<const BaseModel>> models;
@@ -160,20 +179,9 @@ std::shared_ptr<const BaseModel> load_base(const fs::path& folder, at::Device de
     at::Tensor logits_bias;
     std::vector<at::Tensor> weights = load_weights(folder, family, description, &logits_bias);
     try {
-        for (std::size_t i = 0; i < weights.size(); ++i) {
-            const ParameterRole role = description.layout.parameters[i].role;
-            const bool matrix = role == ParameterRole::matrix || role == ParameterRole::embedding;
-            // Already as wanted: the mapped file itself. Otherwise a copy, and the file's pages are given back with the tensor.
-            weights[i] = weights[i].to(device, matrix ? compute : at::kFloat).contiguous();
-        }
-        if (logits_bias.defined()) logits_bias = logits_bias.to(device);
-        auto model = std::make_shared<BaseModel>();
+        auto model = make_base(description, std::move(weights), logits_bias, device, compute, stop);
         model->folder = folder;
-        model->config = description.config;
-        model->fingerprint = fingerprint_of(folder);
-        model->note = description.note;
-        model->network = std::make_unique<const Seq2Seq>(description.architecture, std::move(weights),
-                                                         description.architecture.logits_bias ? logits_bias : at::Tensor(), compute);
+        model->fingerprint = fingerprint_of(folder, stop);
         cache.models[key] = model;
         return model;
     } catch (const c10::Error& error) {
@@ -186,18 +194,20 @@ std::shared_ptr<const BaseModel> load_base(const fs::path& folder, at::Device de
 }
 
 void save_model(const fs::path& folder, const Json& config, const Layout& layout, const std::vector<at::Tensor>& weights,
-                at::ScalarType stored, const at::Tensor& logits_bias) {
+                at::ScalarType stored, const at::Tensor& logits_bias, const std::stop_token& stop) {
     make_folder(folder);
     std::vector<std::pair<std::string, at::Tensor>> tensors;
-    for (std::size_t i = 0; i < weights.size(); ++i)
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+        throw_if_stopped(stop);
         tensors.emplace_back(layout.parameters[i].name, weights[i].detach().to(at::kCPU, stored).contiguous());
+    }
     // Where config.json cannot say that the stacks have tables of their own, transformers keeps one for both besides, which nothing reads.
     const int decoder = layout.parameter("model.decoder.embed_tokens.weight");
     if (decoder >= 0 && config.value("share_encoder_decoder_embeddings", true))
         tensors.emplace_back("model.shared.weight", tensors[static_cast<std::size_t>(decoder)].second);
     if (logits_bias.defined())
         tensors.emplace_back("final_logits_bias", logits_bias.detach().to(at::kCPU, stored).view({1, -1}).contiguous());
-    write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
+    write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}}, stop);
     Json written = config;
     written["dtype"] = stored == at::kHalf ? "float16" : stored == at::kBFloat16 ? "bfloat16" : "float32";
     write_json(folder / "config.json", written);

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "core/base/json.h"
@@ -40,12 +41,17 @@ ModelDescription describe_stored(const std::filesystem::path& folder);
 std::vector<at::Tensor> load_weights(const std::filesystem::path& folder, const Family& family, ModelDescription& description,
                                      at::Tensor* logits_bias);
 
-// Throws Error(file, tensor, config, device_memory).
-std::shared_ptr<const BaseModel> load_base(const std::filesystem::path& folder, at::Device device, at::ScalarType compute);
+// Throws Error(file, tensor, config, device_memory), and Stopped when asked to stop.
+std::shared_ptr<const BaseModel> load_base(const std::filesystem::path& folder, at::Device device, at::ScalarType compute,
+                                           const std::stop_token& stop = {});
+
+// The same of weights in memory, by parameter index of the layout, and of no folder: neither that nor the fingerprint is filled in.
+std::shared_ptr<BaseModel> make_base(const ModelDescription& description, std::vector<at::Tensor> weights, at::Tensor logits_bias,
+                                     at::Device device, at::ScalarType compute, const std::stop_token& stop = {});
 
 // config.json, generation_config.json and model.safetensors, as transformers' save_pretrained lays them out; tokenizer files are the
-// caller's. logits_bias [V]: where the family has one.
+// caller's. logits_bias [V]: where the family has one. Throws Stopped when asked to stop, before config.json is there.
 void save_model(const std::filesystem::path& folder, const Json& config, const Layout& layout, const std::vector<at::Tensor>& weights,
-                at::ScalarType stored, const at::Tensor& logits_bias = {});
+                at::ScalarType stored, const at::Tensor& logits_bias = {}, const std::stop_token& stop = {});
 
 }  // namespace permille

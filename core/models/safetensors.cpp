@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/json.h"
+#include "core/base/stopped.h"
 #include "core/models/mapped_tensor.h"
 
 namespace permille {
@@ -130,7 +131,7 @@ std::int64_t safetensors_size(const std::vector<TensorShape>& tensors, const std
 }
 
 void write_safetensors(const std::filesystem::path& file, const std::vector<std::pair<std::string, at::Tensor>>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
+                       const std::map<std::string, std::string>& metadata, const std::stop_token& stop) {
     std::vector<TensorShape> shapes;
     for (const auto& [name, tensor] : tensors) shapes.push_back({name, tensor.sizes().vec(), tensor.scalar_type()});
     const std::string text = make_header(shapes, metadata).text;
@@ -139,6 +140,7 @@ void write_safetensors(const std::filesystem::path& file, const std::vector<std:
         out.write(reinterpret_cast<const char*>(&length), 8);
         out.write(text.data(), static_cast<std::streamsize>(text.size()));
         for (const auto& [name, tensor] : tensors) {
+            throw_if_stopped(stop);
             const at::Tensor plain = tensor.detach().to(at::kCPU).contiguous();
             out.write(static_cast<const char*>(plain.const_data_ptr()), static_cast<std::streamsize>(plain.numel() * plain.element_size()));
         }

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <map>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,9 +19,9 @@ using TensorMap = std::map<std::string, at::Tensor>;
 // out-of-range places.
 TensorMap read_safetensors(const std::filesystem::path& file, std::map<std::string, std::string>* metadata = nullptr);
 
-// Contiguous CPU copies are written in the order given; beside and renamed.
+// Contiguous CPU copies are written in the order given; beside and renamed. Throws Stopped when asked to stop.
 void write_safetensors(const std::filesystem::path& file, const std::vector<std::pair<std::string, at::Tensor>>& tensors,
-                       const std::map<std::string, std::string>& metadata = {});
+                       const std::map<std::string, std::string>& metadata = {}, const std::stop_token& stop = {});
 
 // The size in bytes of the file that write_safetensors() makes of tensors of these names, shapes and types.
 struct TensorShape {

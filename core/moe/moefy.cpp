@@ -9,6 +9,7 @@
 #include <ctime>
 
 #include "core/base/error.h"
+#include "core/base/stopped.h"
 #include "core/base/whole_folder.h"
 #include "core/decode/search.h"
 #include "core/metrics/metrics.h"
@@ -90,7 +91,7 @@ std::vector<at::Tensor> inputs_of(const Seq2Seq& network, const Dense& dense, co
     for (std::size_t i = 0; i < blocks.size(); ++i) attachment.feed_forwards.add(blocks[i].site, std::make_unique<Recorder>(kept[i]));
     const Forward forward = network.inference(&attachment);
     for (const BatchPlan& plan : plan_batches_by_length(pairs, 2000)) {
-        if (stop.stop_requested()) throw Stopped{};
+        throw_if_stopped(stop);
         const TensorBatch batch = collate(pairs, plan, network.architecture(), network.device());
         network.decode(forward, network.encode(forward, batch.source), batch.target);
     }
@@ -106,9 +107,10 @@ std::vector<at::Tensor> inputs_of(const Seq2Seq& network, const Dense& dense, co
 }
 
 // For how many rows two neurons are both active.
-at::Tensor coactivation(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+at::Tensor coactivation(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, const std::stop_token& stop) {
     at::Tensor counts = at::zeros({weight.size(0), weight.size(0)}, x.options());
     for (const at::Tensor& rows : x.split(1024)) {
+        throw_if_stopped(stop);
         const at::Tensor active = (linear_map(rows, weight, bias) > 0).to(at::kFloat);
         counts.add_(active.t().matmul(active));
     }
@@ -127,10 +129,10 @@ Converted convert(const ConvertedBlock& block, const std::string& site, const at
     const std::uint64_t seed = seed_of(settings, block.site);
     const std::int64_t held_out = std::max<std::int64_t>(1, x.size(0) / 10), used = std::max<std::int64_t>(1, x.size(0) - held_out);
     const at::Tensor learnt = x.narrow(0, 0, used), test = x.narrow(0, x.size(0) - held_out, held_out);
-    const ExpertOf expert_of = settings.split == "clusters" ? split_by_clusters(weight, settings.experts, seed)
+    const ExpertOf expert_of = settings.split == "clusters" ? split_by_clusters(weight, settings.experts, seed, stop)
                                : settings.split == "random"
                                    ? split_at_random(block.neurons, settings.experts, seed)
-                                   : split_by_coactivation(coactivation(learnt, weight, bias), settings.experts, seed);
+                                   : split_by_coactivation(coactivation(learnt, weight, bias, stop), settings.experts, seed, stop);
     const at::Tensor order = std::get<1>(at::tensor(expert_of, at::kLong).sort(/*stable=*/true, 0, false)).to(x.device());
     const auto sums_of = [&](const at::Tensor& rows) { return expert_sums(rows, weight, bias, order, settings.experts); };
     const at::Tensor test_sums = sums_of(test), test_rows = routed_rows(test), centres = expert_centres(weight, order, settings.experts);
@@ -143,10 +145,8 @@ Converted convert(const ConvertedBlock& block, const std::string& site, const at
         scores = similarity_scores(test_rows, centres);
         converted.values.push_back(centres);
     } else if (settings.router == "mlp") {
-        const TrainedRouter router =
-            train_router(routed_rows(learnt), sums_of(learnt), centres, active.front(), settings.epochs, seed, [&] {
-                if (stop.stop_requested()) throw Stopped{};
-            });
+        const TrainedRouter router = train_router(routed_rows(learnt), sums_of(learnt), centres, active.front(), settings.epochs, seed,
+                                                  [&] { throw_if_stopped(stop); });
         scores = mlp_scores(test_rows, router.first, router.second);
         converted.values.insert(converted.values.end(), {router.first, router.second});
         converted.facts["router_epoch"] = router.epoch;
@@ -213,7 +213,7 @@ void measure(MoefyReport& report, const OpenModel& model, const std::vector<cons
             seconds[i].push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
             cpu_seconds[i].push_back(static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC);
             if (round > 0) continue;
-            const MetricReport score = evaluate(*metric, hypotheses, {references});
+            const MetricReport score = evaluate(*metric, hypotheses, {references}, {}, stop);
             report.rows[i].bleu = score.score.value;
             report.signature = score.signature;
         }
@@ -325,7 +325,7 @@ MoefyReport moefy(const MoefyRequest& request, const EventSink& sink, const std:
             const auto inputs = inputs_of(network, dense, some, pairs, settings, stop);
             for (std::size_t i = 0; i < some.size(); ++i) {
                 if (sink) sink(Progress{"converting", static_cast<std::int64_t>(first + i), static_cast<std::int64_t>(blocks.size())});
-                if (stop.stop_requested()) throw Stopped{};
+                throw_if_stopped(stop);
                 Converted converted = convert(some[i], layout.sites[static_cast<std::size_t>(some[i].site)].name, inputs[i],
                                               parameter(some[i].fc1), parameter(some[i].fc1_bias), settings, request.active, stop);
                 for (std::size_t v = 1; v < converted.values.size(); ++v) report.router_parameters += converted.values[v].numel();

@@ -7,9 +7,10 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
-#include <sstream>
 
 #include "core/base/error.h"
+#include "core/peft/catalog.h"
+#include "core/peft/method_data.h"
 
 namespace permille {
 
@@ -18,27 +19,9 @@ namespace {
 class Composite : public Method {
 public:
     Composite(const std::string& id, std::vector<const Method*> parts) : parts_(std::move(parts)) {
-        info_.id = id;
-        info_.mergeable = info_.identity_at_start = true;
-        info_.default_learning_rate = parts_.front()->info().default_learning_rate;
-        info_.default_optimiser = parts_.front()->info().default_optimiser;
-        for (const Method* part : parts_) {
-            const MethodInfo& info = part->info();
-            const auto joined = [](std::string& text, const std::string& more, const char* between) {
-                text += (text.empty() ? "" : between) + more;
-            };
-            joined(info_.name, info.name, " + ");
-            joined(info_.paper, info.paper, "; ");
-            joined(info_.summary, info.summary, "; ");
-            info_.sites.insert(info_.sites.end(), info.sites.begin(), info.sites.end());
-            for (Field knob : info.knobs) {
-                knob.name = info.id + "." + knob.name;
-                info_.knobs.push_back(std::move(knob));
-            }
-            if (info_.size_knob.empty() && !info.size_knob.empty()) info_.size_knob = info.id + "." + info.size_knob;
-            info_.mergeable = info_.mergeable && info.mergeable;
-            info_.identity_at_start = info_.identity_at_start && info.identity_at_start;
-        }
+        std::vector<MethodInfo> infos;
+        for (const Method* part : parts_) infos.push_back(part->info());
+        info_ = combined(id, infos);
     }
 
     // A named one, which owns its parts.
@@ -234,17 +217,6 @@ private:
     MethodInfo info_;
 };
 
-const Method& single(const std::string& id, const std::string& where) {
-    std::vector<std::string> ids;
-    for (const auto& method : methods()) {
-        if (method->info().id == id) return *method;
-        ids.push_back(method->info().id);
-    }
-    const std::string near = nearest(id, ids);
-    throw Error(ErrorKind::config, where, "'" + id + "' is not a method",
-                near.empty() ? "known are " + list_some(ids, 60) : "did you mean '" + near + "'?");
-}
-
 }  // namespace
 
 std::unique_ptr<Method> named_combination(MethodInfo info, std::vector<std::unique_ptr<Method>> parts, const Json& settings) {
@@ -252,21 +224,14 @@ std::unique_ptr<Method> named_combination(MethodInfo info, std::vector<std::uniq
 }
 
 const Method& find_method_by_id(const std::string& id, const std::string& where) {
-    if (id.find('+') == std::string::npos) return single(id, where);
+    const auto places = methods_named(id, method_catalog(), where);
+    if (places.size() == 1) return *methods()[places.front()];
     static std::mutex mutex;
     static std::map<std::string, std::unique_ptr<Composite>> known;
     const std::lock_guard lock(mutex);
     if (const auto found = known.find(id); found != known.end()) return *found->second;
     std::vector<const Method*> parts;
-    std::istringstream words(id);
-    std::string word;
-    while (std::getline(words, word, '+')) {
-        const Method& part = single(word, where);
-        if (std::find(parts.begin(), parts.end(), &part) != parts.end())
-            throw Error(ErrorKind::config, where, "'" + id + "' names " + word + " twice", "name each method once");
-        parts.push_back(&part);
-    }
-    if (parts.size() < 2) throw Error(ErrorKind::config, where, "'" + id + "' names one method", "write 'lora+layernorm' for two");
+    for (const std::size_t place : places) parts.push_back(methods()[place].get());
     return *known.emplace(id, std::make_unique<Composite>(id, std::move(parts))).first->second;
 }
 

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "core/base/error.h"
+#include "core/base/stopped.h"
 
 namespace permille {
 
@@ -62,13 +63,14 @@ Graph graph_of(const at::Tensor& weights) {
 }
 
 // Moves neurons out of parts that have too many until all have the same number.
-void equalise(ExpertOf& expert_of, const at::Tensor& weights, std::int64_t experts) {
+void equalise(ExpertOf& expert_of, const at::Tensor& weights, std::int64_t experts, const std::stop_token& stop) {
     const auto neurons = static_cast<std::int64_t>(expert_of.size()), size = neurons / experts;
     std::vector<std::int64_t> sizes(static_cast<std::size_t>(experts));
     for (const auto expert : expert_of) ++sizes[static_cast<std::size_t>(expert)];
     const at::Tensor ties = weights.matmul(membership(expert_of, experts));  // [neurons, experts]: of a neuron to each part
     const auto tie = ties.accessor<float, 2>();
     for (;;) {
+        throw_if_stopped(stop);
         std::int64_t moved = -1, to = -1;
         double best = -kInfinity;
         for (std::int64_t i = 0; i < neurons; ++i) {
@@ -94,7 +96,7 @@ void equalise(ExpertOf& expert_of, const at::Tensor& weights, std::int64_t exper
 
 }  // namespace
 
-std::vector<std::int64_t> assign_evenly(const at::Tensor& costs) {
+std::vector<std::int64_t> assign_evenly(const at::Tensor& costs, const std::stop_token& stop) {
     struct Move {  // the cheapest of an item from one group to another
         double cost = kInfinity;
         std::size_t item = 0;
@@ -120,6 +122,7 @@ std::vector<std::int64_t> assign_evenly(const at::Tensor& costs) {
     };
     for (std::size_t group = 0; group < groups; ++group) refresh(group);
     for (;;) {
+        throw_if_stopped(stop);
         // Bellman and Ford's shortest paths from the groups that have too many; a chain of such paths stays the cheapest assignment of
         // its sizes, so that no cycle is negative.
         std::vector<double> distance(groups, kInfinity);
@@ -162,7 +165,7 @@ std::vector<std::int64_t> assign_evenly(const at::Tensor& costs) {
     return group_of;
 }
 
-ExpertOf split_by_clusters(const at::Tensor& weight, std::int64_t experts, std::uint64_t seed) {
+ExpertOf split_by_clusters(const at::Tensor& weight, std::int64_t experts, std::uint64_t seed, const std::stop_token& stop) {
     const at::NoGradGuard guard;
     PERMILLE_ASSERT(weight.size(0) % experts == 0);
     at::Tensor rows = weight.to(at::kCPU, at::kFloat);
@@ -172,7 +175,7 @@ ExpertOf split_by_clusters(const at::Tensor& weight, std::int64_t experts, std::
     ExpertOf expert_of;
     for (int round = 0; round < kRounds; ++round) {
         // |row - centre|^2 without |row|^2, which is 1 for all.
-        ExpertOf next = assign_evenly(centres.pow(2).sum(1) - 2 * rows.matmul(centres.t()));
+        ExpertOf next = assign_evenly(centres.pow(2).sum(1) - 2 * rows.matmul(centres.t()), stop);
         if (next == expert_of) break;
         expert_of = std::move(next);
         centres = membership(expert_of, experts).t().matmul(rows) * share;
@@ -180,7 +183,7 @@ ExpertOf split_by_clusters(const at::Tensor& weight, std::int64_t experts, std::
     return expert_of;
 }
 
-ExpertOf split_by_coactivation(const at::Tensor& counts, std::int64_t experts, std::uint64_t seed) {
+ExpertOf split_by_coactivation(const at::Tensor& counts, std::int64_t experts, std::uint64_t seed, const std::stop_token& stop) {
     const at::NoGradGuard guard;
     const std::int64_t neurons = counts.size(0);
     PERMILLE_ASSERT(neurons % experts == 0);
@@ -203,7 +206,7 @@ ExpertOf split_by_coactivation(const at::Tensor& counts, std::int64_t experts, s
                         "use another split");
     }
     ExpertOf expert_of(part.begin(), part.end());
-    equalise(expert_of, weights, experts);
+    equalise(expert_of, weights, experts, stop);
     return expert_of;
 }
 

@@ -55,16 +55,16 @@ std::string knob_range(const Field& knob) {
     return number(*knob.min) + " to " + number(*knob.max);
 }
 
-std::string method_pages() {
+std::string method_pages(const std::vector<MethodInfo>& table) {
     std::ostringstream page;
     page << "# Methods\n\nWhat `--method` can name, each with its knobs (`--set knob=value`). Several are trained together as\n"
             "`lora+layernorm`; their knobs are then `lora.rank` and so on. r is a rank, D the model's width, l and m numbers of virtual\n"
             "tokens. This page is made by `permille methods --markdown`.\n\n"
             "| method | | size knob | merges |\n| --- | --- | --- | --- |\n";
-    for (const MethodInfo& method : method_catalog())
+    for (const MethodInfo& method : table)
         page << "| `" << method.id << "` | " << cell(method.name) << " | " << (method.size_knob.empty() ? "" : "`" + method.size_knob + "`")
              << " | " << (method.mergeable ? "yes" : "no") << " |\n";
-    for (const MethodInfo& method : method_catalog()) write(page, method);
+    for (const MethodInfo& method : table) write(page, method);
     return page.str();
 }
 

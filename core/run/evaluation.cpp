@@ -2,7 +2,6 @@
 
 #include <chrono>
 
-#include "core/base/stopped.h"
 #include "core/metrics/evaluation.h"
 #include "core/metrics/metrics.h"
 #include "core/run/translate.h"
@@ -14,15 +13,15 @@ namespace {
 constexpr Resampling kResampling{1000, 12345};
 
 Score scored(const std::string& id, const RunSpec& spec, const std::vector<std::string>& texts,
-             const std::vector<std::vector<std::string>>& references) {
+             const std::vector<std::vector<std::string>>& references, const std::stop_token& stop) {
     const auto metric = evaluation_metric(id, spec.evaluation, spec.target_language);
-    const MetricReport report = evaluate(*metric, texts, references, kResampling);
+    const Statistics statistics = count_all(*metric, texts, references, stop);
+    const MetricReport report = evaluate_counts(*metric, statistics, kResampling, stop);
     Score score{id, report.signature, report.score.value};
     if (report.confidence) {
         score.low = report.confidence->low;
         score.high = report.confidence->high;
     }
-    const Statistics statistics = count_all(*metric, texts, references);
     for (std::size_t i = 0; i < statistics.segments(); ++i)
         score.statistics.emplace_back(statistics.row(i).begin(), statistics.row(i).end());
     return score;
@@ -53,10 +52,7 @@ EvaluatedText evaluate_test(const RunSpec& spec, const OpenModel& model, const A
     std::vector<std::string> metrics = {spec.evaluation.metric};
     for (const char* other : {"bleu", "chrf"})
         if (other != spec.evaluation.metric) metrics.push_back(other);
-    for (const auto& id : metrics) {
-        if (stop.stop_requested()) throw Stopped();
-        evaluated.evaluation.scores.push_back(scored(id, spec, texts, {references}));
-    }
+    for (const auto& id : metrics) evaluated.evaluation.scores.push_back(scored(id, spec, texts, {references}, stop));
     return evaluated;
 }
 

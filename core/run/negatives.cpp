@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/base/files.h"
+#include "core/base/stopped.h"
 #include "core/decode/beam.h"
 #include "core/decode/sample.h"
 #include "core/models/safetensors.h"
@@ -88,7 +89,7 @@ std::unique_ptr<Contrast> find_negatives(const OpenModel& model, const TokenText
     decoding.beam_size = training.contrast + 1;  // one of them may be the reference
     const std::int64_t hypotheses = training.contrast + 1;
     while (contrast->wrong.size() < train.size()) {
-        if (stop.stop_requested()) throw Stopped();
+        throw_if_stopped(stop);
         const std::size_t from = contrast->wrong.size(), to = std::min(train.size(), from + kAtOnce);
         if (sink) sink(Progress{"finding wrong translations", static_cast<std::int64_t>(from), static_cast<std::int64_t>(train.size())});
         std::vector<Tokens> sources;

@@ -19,7 +19,7 @@ OpenModel open_model(const std::string& model, const DeviceSettings& settings, c
     const fs::path folder = find_model(model, sink, stop);
     const at::ScalarType type = parse_dtype(settings.dtype, device);
     open.device.dtype = dtype_name(type);  // what "auto" came to is recorded with the run
-    open.base = load_base(folder, device, type);
+    open.base = load_base(folder, device, type, stop);
     if (!open.base->note.empty()) log_to(sink, folder.string() + ": " + open.base->note);
     open.tokenizer = load_tokenizer(folder);
     return open;

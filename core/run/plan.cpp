@@ -20,12 +20,12 @@ void solve_method(RunPlan& plan, const std::string& method, const Json& settings
     plan.learning_rate = plan.training.learning_rate > 0 ? plan.training.learning_rate : plan.method->info().default_learning_rate;
 }
 
-void check_teacher(const RunPlan& plan, const OpenModel& teacher) {
+void check_teacher(const RunPlan& plan, const OpenModel& teacher, const std::stop_token& stop) {
     const auto same = [](const TokenPair& a, const TokenPair& b) { return a.source == b.source && a.labels == b.labels; };
     const std::string where = "teacher " + plan.training.teacher;
     TokenText theirs;
     try {
-        theirs = tokenise(*teacher.tokenizer, plan.valid_rows, plan.source, plan.target);
+        theirs = tokenise(*teacher.tokenizer, plan.valid_rows, plan.source, plan.target, stop);
     } catch (const Error& error) {
         throw Error(error.kind(), where + ", " + error.where(), error.found(), "distil from a model with the same tokenizer");
     }

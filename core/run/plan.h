@@ -1,5 +1,5 @@
-// A run that is ready to start: everything that its spec names is found, opened and solved. What `permille train` and a study's run have in
-// common begins here. Sees torch.
+// A run that is ready to start: everything that its spec names is found, opened and solved. What `permille train`, a study's run and
+// pretraining have in common begins here. Sees torch.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@
 namespace permille {
 
 struct RunPlan {
-    OpenModel model;
+    OpenModel model;                           // of a pretraining without folder and fingerprint
     std::shared_ptr<const BaseModel> teacher;  // to distil from; null: none
     const Method* method = nullptr;
     Json settings;             // of the method, complete, the size knob solved
@@ -28,6 +28,7 @@ struct RunPlan {
     std::string source, target;
     std::shared_ptr<const TokenText> train, valid;
     std::vector<Row> valid_rows;
+    EpochSampler sampler;  // what an epoch is made of; empty: every training pair once
     TrainingSettings training;
     std::uint64_t seed = 1;
 
@@ -38,7 +39,7 @@ struct RunPlan {
 void solve_method(RunPlan& plan, const std::string& method, const Json& settings, const std::optional<Budget>& budget);
 
 // Throws Error(config) when the teacher's tokenizer cuts the validation rows into other ids than the base's, or has another vocabulary.
-void check_teacher(const RunPlan& plan, const OpenModel& teacher);
+void check_teacher(const RunPlan& plan, const OpenModel& teacher, const std::stop_token& stop);
 
 // What the database is told of a run that trains at this rate, or (without a method) only translates. The rate search's trials, or null.
 RunFacts facts_of(const OpenModel& model, const std::string& corpus_fingerprint, const std::string& folder);

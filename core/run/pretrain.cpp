@@ -1,5 +1,4 @@
 #include "core/run/pretrain.h"
-#include "core/nn/device.h"
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -7,27 +6,34 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <map>
 #include <numeric>
 #include <optional>
-#include <thread>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/stopped.h"
+#include "core/base/whole_folder.h"
 #include "core/bases/find.h"
 #include "core/data/batches.h"
 #include "core/data/corpus.h"
 #include "core/data/held_out.h"
 #include "core/models/base_model.h"
+#include "core/nn/device.h"
 #include "core/nn/threads.h"
+#include "core/run/training.h"
 #include "core/text/m2m100_tokenizer.h"
 #include "core/text/tokenizers.h"
 #include "core/text/vocabulary_trainer.h"
-#include "core/train/trainer.h"
 
 namespace permille {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr double kLearningRate = 1e-3;  // without one in the recipe
 
 struct ModelSettings {
     std::int64_t d_model = 256, encoder_layers = 4, decoder_layers = 3, heads = 4, ffn = 1024, max_positions = 256;
@@ -130,9 +136,13 @@ PretrainRecipe read_pretrain_recipe(const fs::path& file) {
     if (values.pretrain.empty()) throw Error(ErrorKind::config, where + "/pretrain", "missing", "give the base a name");
     if (recipe.directions.empty())
         throw Error(ErrorKind::config, where + "/directions", "empty", "name at least one corpus with source and target");
-    if (recipe.training.tune_lr > 0 || !recipe.training.teacher.empty())
-        throw Error(ErrorKind::unsupported, where + "/training",
-                    std::string(recipe.training.tune_lr > 0 ? "tune_lr" : "teacher") + " is for fine-tuning", "remove it from the recipe");
+    const TrainingSettings& training = recipe.training;
+    for (const auto& [name, asked] :
+         {std::pair("tune_lr", training.tune_lr > 0), std::pair("teacher", !training.teacher.empty()),
+          std::pair("contrast", training.contrast > 0), std::pair("select_by: bleu", training.select_by == "bleu")})
+        if (asked)
+            throw Error(ErrorKind::unsupported, where + "/training", std::string(name) + " is for fine-tuning",
+                        "remove it from the recipe");
     for (const char* own : {"vocabulary", "model"})
         if (!values.start.empty() && json.contains(own))
             throw Error(ErrorKind::config, where + "/" + own, "is that of the model which the recipe starts from",
@@ -144,15 +154,6 @@ PretrainRecipe read_pretrain_recipe(const fs::path& file) {
     recipe.epoch_examples = values.epoch_examples;
     recipe.seed = values.seed;
     return recipe;
-}
-
-// Balanced over languages: every language gives the same number of lines where it has them.
-void make_vocabulary(const PretrainRecipe& recipe, const std::map<std::string, std::vector<std::string>>& texts, const fs::path& file) {
-    std::vector<std::string> lines;
-    const auto share = static_cast<std::size_t>(recipe.vocabulary_sentences) / texts.size();
-    for (const auto& [language, all] : texts)
-        lines.insert(lines.end(), all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(share, all.size())));
-    train_vocabulary(lines, recipe.vocabulary, file);
 }
 
 Architecture architecture_of(const ModelSettings& model, const Tokenizer& tokenizer) {
@@ -196,95 +197,68 @@ std::vector<at::Tensor> initial_weights(const Layout& layout, std::int64_t d_mod
     return weights;
 }
 
-}  // namespace
+// The rows of one direction that are trained on and those that measure it.
+struct DirectionText {
+    std::vector<Row> train, valid;
+};
 
-Json PretrainReport::to_json() const {
-    return Json{{"folder", folder},         {"parameters", parameters}, {"updates", updates},
-                {"train_loss", train_loss}, {"seconds", seconds},       {"stopped", stopped}};
-}
-
-PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const fs::path& output, const DeviceSettings& device_settings,
-                        std::int64_t updates_limit, const EventSink& sink, std::stop_token stop) {
-    const PretrainRecipe recipe = read_pretrain_recipe(recipe_file);
-    const at::Device device = parse_device(device_settings.device);
-    const at::ScalarType compute = parse_dtype(device_settings.dtype, device);
-    use_threads(device_settings.threads);
-    make_folder(work);
-
-    struct Text {
-        std::vector<Row> train, valid;
-    };
-    std::vector<Text> texts;
-    std::map<std::string, std::vector<std::string>> by_language;
+std::vector<DirectionText> texts_of(const PretrainRecipe& recipe, const EventSink& sink, const std::stop_token& stop) {
+    std::vector<DirectionText> texts;
     HeldOut held_out;
-    for (const Direction& direction : recipe.directions) held_out.add(Corpus::load(corpus_folder(data_home(), direction.corpus), false));
     for (const Direction& direction : recipe.directions) {
+        throw_if_stopped(stop);
+        held_out.add(Corpus::load(corpus_folder(data_home(), direction.corpus), false));
+    }
+    for (const Direction& direction : recipe.directions) {
+        throw_if_stopped(stop);
         const Corpus corpus = Corpus::load(corpus_folder(data_home(), direction.corpus), false);
-        Text text{corpus.rows(Split::train, direction.source, direction.target),
-                  corpus.rows(Split::valid, direction.source, direction.target, 200)};
+        DirectionText text{corpus.rows(Split::train, direction.source, direction.target),
+                           corpus.rows(Split::valid, direction.source, direction.target, 200)};
         held_out.drop_from(text.train);
-        for (const Row& row : text.train) {
-            by_language[direction.source].push_back(row.source);
-            by_language[direction.target].push_back(row.target);
-        }
         log_to(sink,
                direction.corpus + " " + direction.source + "-" + direction.target + ": " + std::to_string(text.train.size()) + " pairs");
         texts.push_back(std::move(text));
     }
-    const fs::path folder = work / "tokenizer", start_folder = recipe.start.empty() ? fs::path() : find_model(recipe.start, sink);
-    if (recipe.start.empty() && !fs::exists(folder / "sentencepiece.bpe.model")) {
-        log_to(sink, "training the vocabulary");
-        make_folder(folder);
-        std::vector<std::string> languages;
-        for (auto& [language, lines] : by_language) {
-            languages.push_back(language);
-            SeededRandom(static_cast<std::uint64_t>(recipe.seed)).shuffle(lines);
+    return texts;
+}
+
+// Balanced over languages: every language gives the same number of lines where it has them.
+void make_tokenizer(const PretrainRecipe& recipe, const std::vector<DirectionText>& texts, const fs::path& work, const fs::path& folder,
+                    const std::stop_token& stop) {
+    std::map<std::string, std::vector<std::string>> by_language;
+    for (std::size_t d = 0; d < texts.size(); ++d)
+        for (const Row& row : texts[d].train) {
+            by_language[recipe.directions[d].source].push_back(row.source);
+            by_language[recipe.directions[d].target].push_back(row.target);
         }
-        make_vocabulary(recipe, by_language, work / "vocabulary.model");
-        save_m2m100_tokenizer(folder, work / "vocabulary.model", languages, recipe.model.max_positions);
+    std::vector<std::string> languages, lines;
+    const auto share = static_cast<std::size_t>(recipe.vocabulary_sentences) / by_language.size();
+    for (auto& [language, all] : by_language) {
+        languages.push_back(language);
+        SeededRandom(static_cast<std::uint64_t>(recipe.seed)).shuffle(all);
+        lines.insert(lines.end(), all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(share, all.size())));
     }
-    by_language.clear();
-    const auto tokenizer = load_tokenizer(recipe.start.empty() ? folder : start_folder);
+    const fs::path vocabulary = work / "vocabulary.model";
+    train_vocabulary(lines, recipe.vocabulary, vocabulary, stop);
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);  // of a pretraining that was ended here
+    make_whole_folder(folder,
+                      [&](const fs::path& part) { save_m2m100_tokenizer(part, vocabulary, languages, recipe.model.max_positions); });
+}
 
-    std::optional<ModelDescription> begun;
-    std::vector<at::Tensor> weights;
-    at::Tensor logits_bias;
-    if (!recipe.start.empty()) {
-        begun = describe_model(start_folder);
-        weights = load_weights(start_folder, find_family(begun->config, start_folder.string()), *begun, &logits_bias);
-    }
-    const Architecture a = begun ? begun->architecture : architecture_of(recipe.model, *tokenizer);
-    const Layout layout = make_layout(a);
-    if (!begun) weights = initial_weights(layout, a.d_model, a.pad_id, static_cast<std::uint64_t>(recipe.seed));
-
-    log_to(sink, "cutting the text into tokens");
-    std::vector<TokenPair> train, valid;
-    std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges;  // of `train`, by direction
-    for (std::size_t d = 0; d < texts.size(); ++d) {
-        const ModelLanguage &source = tokenizer->language(recipe.directions[d].source),
-                            &target = tokenizer->language(recipe.directions[d].target);
-        const auto encode = [&](const Row& row) {
-            const auto from = tokenizer->encode_source(row.source, source), to = tokenizer->encode_target(row.target, target);
-            return TokenPair{{from.begin(), from.end()}, {to.begin(), to.end()}};
-        };
-        const auto first = static_cast<std::uint32_t>(train.size());
-        for (const Row& row : texts[d].train) train.push_back(encode(row));
-        ranges.emplace_back(first, static_cast<std::uint32_t>(train.size()));
-        for (const Row& row : texts[d].valid) valid.push_back(encode(row));
-    }
-    texts.clear();
-
-    // Each epoch draws examples by direction in proportion to size^(1/T), walking through a shuffled order of the direction's pairs.
+// Each epoch draws examples by direction in proportion to size^(1/T), walking through a shuffled order of the direction's pairs.
+// ranges: of the training pairs, by direction.
+EpochSampler sampler_of(const PretrainRecipe& recipe, const std::vector<std::pair<std::uint32_t, std::uint32_t>>& ranges) {
     std::vector<double> shares;
     for (std::size_t d = 0; d < ranges.size(); ++d)
         shares.push_back(recipe.directions[d].weight *
                          std::pow(static_cast<double>(ranges[d].second - ranges[d].first), 1.0 / recipe.temperature));
     const double total = std::accumulate(shares.begin(), shares.end(), 0.0);
-    const EpochSampler sampler = [&](std::int64_t epoch) {
+    return [=, seed = recipe.seed, examples = recipe.epoch_examples](std::int64_t epoch) {
         std::vector<std::uint32_t> drawn;
         for (std::size_t d = 0; d < ranges.size(); ++d) {
             const std::int64_t size = ranges[d].second - ranges[d].first;
-            const auto wanted = static_cast<std::int64_t>(shares[d] / total * static_cast<double>(recipe.epoch_examples));
+            const auto wanted = static_cast<std::int64_t>(shares[d] / total * static_cast<double>(examples));
             std::vector<std::uint32_t> order;
             std::int64_t pass = -1;
             for (std::int64_t i = epoch * wanted; i < (epoch + 1) * wanted; ++i) {
@@ -292,51 +266,116 @@ PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const
                     pass = i / size;
                     order.resize(static_cast<std::size_t>(size));
                     std::iota(order.begin(), order.end(), ranges[d].first);
-                    SeededRandom(static_cast<std::uint64_t>(recipe.seed * 7919 + pass * 131) + d).shuffle(order);
+                    SeededRandom(static_cast<std::uint64_t>(seed * 7919 + pass * 131) + d).shuffle(order);
                 }
                 drawn.push_back(order[static_cast<std::size_t>(i % size)]);
             }
         }
         return drawn;
     };
+}
 
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-        const ParameterRole role = layout.parameters[i].role;
-        weights[i] = weights[i].to(device, role == ParameterRole::matrix || role == ParameterRole::embedding ? compute : at::kFloat);
+// The recipe as a run: full tuning of fresh weights, or of the model that it starts from.
+RunPlan plan_of(const PretrainRecipe& recipe, const fs::path& work, const DeviceSettings& settings, const EventSink& sink,
+                const std::stop_token& stop) {
+    const at::Device device = parse_device(settings.device);
+    const at::ScalarType compute = parse_dtype(settings.dtype, device);
+    use_threads(settings.threads);
+    make_folder(work);
+    RunPlan plan;
+    plan.model.device = settings;
+    plan.training = recipe.training;
+    plan.seed = static_cast<std::uint64_t>(recipe.seed);
+
+    std::vector<DirectionText> texts = texts_of(recipe, sink, stop);
+    fs::path folder = work / "tokenizer";
+    if (!recipe.start.empty()) {
+        folder = find_model(recipe.start, sink, stop);
+    } else if (!fs::exists(folder / "sentencepiece.bpe.model")) {
+        log_to(sink, "training the vocabulary");
+        make_tokenizer(recipe, texts, work, folder, stop);
     }
-    const Seq2Seq start(a, std::move(weights), a.logits_bias && logits_bias.defined() ? logits_bias.to(device) : at::Tensor(), compute);
-    Attached attached =
-        attach_method(find_method_by_id("full", "pretrain"), start, Json::object(), static_cast<std::uint64_t>(recipe.seed));
+    plan.model.tokenizer = load_tokenizer(folder);
 
-    // The schedule runs over all updates of the recipe, wherever this call stops.
-    TrainerHooks hooks;
-    std::stop_source limit;
-    std::int64_t first_update = -1;
-    hooks.sink = [&](const Event& event) {
-        if (sink) sink(event);
-        const auto* metric = std::get_if<StepMetric>(&event);
-        if (!metric) return;
-        if (first_update < 0) first_update = metric->step;
-        if (stop.stop_requested() || (updates_limit > 0 && metric->step - first_update >= updates_limit)) limit.request_stop();
-    };
-    const std::stop_callback forward(stop, [&] { limit.request_stop(); });
-    Trainer trainer(start, attached, train, valid, recipe.training,
-                    recipe.training.learning_rate > 0 ? recipe.training.learning_rate : 1e-3, static_cast<std::uint64_t>(recipe.seed),
-                    work / "checkpoint.safetensors", hooks, sampler);
-    if (trainer.resume()) log_to(sink, "continuing from the checkpoint in " + work.string());
-    const TrainingResult result = trainer.run(limit.get_token());
+    ModelDescription description;
+    std::vector<at::Tensor> weights;
+    at::Tensor logits_bias;
+    if (recipe.start.empty()) {
+        description.architecture = architecture_of(recipe.model, *plan.model.tokenizer);
+        description.config = find_family(Json{{"model_type", "m2m_100"}}, "pretrain").config(description.architecture);
+        description.layout = make_layout(description.architecture);
+        weights = initial_weights(description.layout, description.architecture.d_model, description.architecture.pad_id, plan.seed);
+    } else {
+        description = describe_model(folder);
+        weights = load_weights(folder, find_family(description.config, folder.string()), description, &logits_bias);
+    }
+    const auto base = make_base(description, std::move(weights), logits_bias, device, compute, stop);
+    base->folder = folder;
+    plan.model.base = base;
 
-    Json config = begun ? begun->config : find_family(Json{{"model_type", "m2m_100"}}, "pretrain").config(a);
-    config.erase("torch_dtype");  // the older name of what save_model writes
-    config["permille"] = {{"recipe", recipe.name}, {"updates", result.updates}, {"tokens", result.tokens}, {"seed", recipe.seed}};
-    if (begun) config["permille"]["start"] = recipe.start;
-    const fs::path destination = result.stopped ? work / "model" : output;
-    save_model(destination, config, layout, attached.values, at::kHalf, a.logits_bias ? logits_bias : at::Tensor());
-    if (begun) copy_tokenizer(start_folder, destination);
-    else
-        for (const auto& file : fs::directory_iterator(folder))
-            fs::copy_file(file.path(), destination / file.path().filename(), fs::copy_options::overwrite_existing);
-    return {result.updates, layout.parameter_count(), result.seconds, result.last_train_loss, result.stopped, destination.string()};
+    log_to(sink, "cutting the text into tokens");
+    auto train = std::make_shared<TokenText>(), valid = std::make_shared<TokenText>();
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges;
+    for (std::size_t d = 0; d < texts.size(); ++d) {
+        const auto first = static_cast<std::uint32_t>(train->pairs.size());
+        for (const auto& [text, rows] : {std::pair(train.get(), &texts[d].train), std::pair(valid.get(), &texts[d].valid)}) {
+            auto pairs = token_pairs(*plan.model.tokenizer, *rows, recipe.directions[d].source, recipe.directions[d].target, stop);
+            std::move(pairs.begin(), pairs.end(), std::back_inserter(text->pairs));
+        }
+        ranges.emplace_back(first, static_cast<std::uint32_t>(train->pairs.size()));
+        texts[d] = {};
+    }
+    train->fingerprint = fingerprint_of(train->pairs);
+    plan.train = train;
+    plan.valid = valid;
+    plan.sampler = sampler_of(recipe, ranges);
+    solve_method(plan, "full", Json::object(), std::nullopt);
+    plan.learning_rate = recipe.training.learning_rate > 0 ? recipe.training.learning_rate : kLearningRate;
+    return plan;
+}
+
+}  // namespace
+
+Json PretrainReport::to_json() const {
+    return Json{{"folder", folder},         {"parameters", parameters}, {"updates", updates},
+                {"train_loss", train_loss}, {"seconds", seconds},       {"stopped", stopped}};
+}
+
+PretrainReport pretrain(const fs::path& recipe_file, const fs::path& work, const fs::path& output, const DeviceSettings& device,
+                        std::int64_t updates_limit, const EventSink& sink, std::stop_token stop) {
+    const PretrainRecipe recipe = read_pretrain_recipe(recipe_file);
+    PretrainReport report;
+    try {
+        const RunPlan plan = plan_of(recipe, work, device, sink, stop);
+        // The schedule runs over all updates of the recipe, wherever this call stops.
+        std::stop_source limit;
+        const std::stop_callback forward(stop, [&] { limit.request_stop(); });
+        std::int64_t first_update = -1;
+        const EventSink counting = [&](const Event& event) {
+            if (sink) sink(event);
+            const auto* metric = std::get_if<StepMetric>(&event);
+            if (!metric) return;
+            if (first_update < 0) first_update = metric->step;
+            if (updates_limit > 0 && metric->step - first_update >= updates_limit) limit.request_stop();
+        };
+        const TrainedRun run = train_plan(plan, work, true, {}, counting, limit.get_token());
+
+        const BaseModel& base = *plan.model.base;
+        const Seq2Seq& network = *base.network;
+        const TrainingResult& result = run.result;
+        Json config = base.config;
+        config.erase("torch_dtype");  // the older name of what save_model writes
+        config["permille"] = {{"recipe", recipe.name}, {"updates", result.updates}, {"tokens", result.tokens}, {"seed", recipe.seed}};
+        if (!recipe.start.empty()) config["permille"]["start"] = recipe.start;
+        const fs::path destination = result.stopped ? work / "model" : output;
+        save_model(destination, config, network.layout(), run.attached.values, at::kHalf, network.logits_bias());
+        copy_tokenizer(base.folder, destination);
+        report = {result.updates,      network.layout().parameter_count(), result.seconds, result.last_train_loss, result.stopped,
+                  destination.string()};
+    } catch (const Stopped&) {
+        report.stopped = true;
+    }
+    return report;
 }
 
 }  // namespace permille

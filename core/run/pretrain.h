@@ -18,7 +18,8 @@ struct PretrainReport {
 };
 
 // Trains or continues (checkpoints lie in `work`), then writes the base in Hugging Face layout into `output`.
-// updates_limit: stop after this many more updates (0: as the recipe says).
+// updates_limit: stop after this many more updates (0: as the recipe says). Stopped on the way, the base as it is by then goes to
+// WORK/model; stopped before the first update, the report names no folder.
 PretrainReport pretrain(const std::filesystem::path& recipe, const std::filesystem::path& work, const std::filesystem::path& output,
                         const DeviceSettings& device, std::int64_t updates_limit, const EventSink& sink, std::stop_token stop);
 

@@ -27,17 +27,10 @@ std::optional<std::int64_t> claim_of(const fs::path& folder) {
     return error == std::errc() && rest == end ? std::optional(number) : std::nullopt;
 }
 
-// What lies in a folder; stops at the first thing that cannot be read, with the reason in `code`.
-std::vector<fs::path> entries(const fs::path& folder, std::error_code& code) {
-    std::vector<fs::path> found;
-    for (fs::directory_iterator entry(folder, code), end; !code && entry != end; entry.increment(code)) found.push_back(entry->path());
-    return found;
-}
-
 // Working folders by the number of their claim.
 std::map<std::int64_t, fs::path> work_folders(const fs::path& folder, std::error_code& code) {
     std::map<std::int64_t, fs::path> found;
-    for (const fs::path& path : entries(folder, code))
+    for (const fs::path& path : entries_in(folder, code))
         if (const auto number = claim_of(path)) found[*number] = path;
     return found;
 }
@@ -73,13 +66,13 @@ RunFolder::RunFolder(fs::path folder, std::int64_t claim)
     for (const char* name : kOldFiles)
         if (fs::exists(folder_ / name, code)) fs::rename(folder_ / name, work_ / name, code);
     // Halves of files that a killed worker left.
-    for (const fs::path& path : entries(work_, code))
+    for (const fs::path& path : entries_in(work_, code))
         if (path.filename().string().find(".part") != std::string::npos) fs::remove_all(path, code);
 }
 
 RunFolder::~RunFolder() {
     std::error_code code;
-    const bool only_mark = entries(work_, code).size() == 1;
+    const bool only_mark = entries_in(work_, code).size() == 1;
     if (!code && only_mark && !taken()) fs::remove_all(work_, code);
     fs::remove(folder_, code);  // fails, as it should, when something is in it
 }

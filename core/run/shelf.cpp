@@ -40,8 +40,8 @@ OpenModel Shelf::base(const std::string& model, const DeviceSettings& device, co
     });
 }
 
-std::shared_ptr<const Corpus> Shelf::corpus(const std::filesystem::path& folder) {
-    return corpora_.get(key_of({folder.string()}), [&] { return std::make_shared<const Corpus>(Corpus::load(folder)); });
+std::shared_ptr<const Corpus> Shelf::corpus(const std::filesystem::path& folder, const std::stop_token& stop) {
+    return corpora_.get(key_of({folder.string()}), [&] { return std::make_shared<const Corpus>(Corpus::load(folder, true, stop)); });
 }
 
 Shelf::Text Shelf::text(const OpenModel& model, const Corpus& corpus, Split split, const std::string& source, const std::string& target,

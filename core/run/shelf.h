@@ -25,10 +25,10 @@ class Shelf {
 public:
     using Text = std::shared_ptr<const TokenText>;
 
-    // Opens the base the first time. Throws Error, and Stopped when asked to stop while it is downloaded.
+    // Opens the base the first time. Throws Error, and Stopped when asked to stop; so do the others.
     OpenModel base(const std::string& model, const DeviceSettings& device, const EventSink& sink, const std::stop_token& stop);
     // Reads the corpus' description and compares its checksums the first time.
-    std::shared_ptr<const Corpus> corpus(const std::filesystem::path& folder);
+    std::shared_ptr<const Corpus> corpus(const std::filesystem::path& folder, const std::stop_token& stop);
     // The first `limit` rows (0: all) of a split as the base's ids.
     Text text(const OpenModel& model, const Corpus& corpus, Split split, const std::string& source, const std::string& target,
               std::int64_t limit, const std::stop_token& stop);

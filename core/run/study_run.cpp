@@ -43,7 +43,7 @@ public:
                         "import it, or make it with 'permille data recipe'");
         const OpenModel model = shelf_.base(spec_.base, device_, events_, stop_);
         memory_.add_base(*model.base->network);
-        const auto corpus = shelf_.corpus(corpus_row->path);
+        const auto corpus = shelf_.corpus(corpus_row->path, stop_);
         record_base(model);
         RunOutcome outcome;
         std::optional<Attached> attached;
@@ -86,7 +86,7 @@ private:
         plan.valid_rows = corpus.rows(Split::valid, plan.source, plan.target, plan.training.valid_sentences);
         if (!plan.training.teacher.empty()) {
             const OpenModel teacher = shelf_.base(plan.training.teacher, device_, events_, stop_);
-            check_teacher(plan, teacher);
+            check_teacher(plan, teacher, stop_);
             plan.teacher = teacher.base;
             if (teacher.base != model.base) memory_.add_base(*teacher.base->network);
         }
@@ -127,7 +127,7 @@ private:
 
     void record_adapter(const fs::path& adapter) {
         const fs::path file = adapter / "adapter_model.safetensors";
-        ledger_.made({"adapter", adapter.string(), sha256_of_file(file), static_cast<std::int64_t>(fs::file_size(file))});
+        ledger_.made({"adapter", adapter.string(), sha256_of_file(file, stop_), static_cast<std::int64_t>(fs::file_size(file))});
     }
 
     const RunSpec& spec_;

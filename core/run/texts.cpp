@@ -11,16 +11,22 @@
 namespace permille {
 namespace fs = std::filesystem;
 
+std::vector<TokenPair> token_pairs(const Tokenizer& tokenizer, const std::vector<Row>& rows, const std::string& source,
+                                   const std::string& target, const std::stop_token& stop) {
+    const ModelLanguage &from = tokenizer.source_language(source), &to = tokenizer.target_language(target);
+    std::vector<TokenPair> pairs;
+    pairs.reserve(rows.size());
+    for (const Row& row : rows) {
+        throw_if_stopped(stop);
+        const auto ids = tokenizer.encode_source(row.source, from, to), labels = tokenizer.encode_target(row.target, to);
+        pairs.push_back({{ids.begin(), ids.end()}, {labels.begin(), labels.end()}});
+    }
+    return pairs;
+}
+
 TokenText tokenise(const Tokenizer& tokenizer, const std::vector<Row>& rows, const std::string& source, const std::string& target,
                    const std::stop_token& stop) {
-    const ModelLanguage &from = tokenizer.source_language(source), &to = tokenizer.target_language(target);
-    TokenText text;
-    text.pairs.reserve(rows.size());
-    for (const Row& row : rows) {
-        if (text.pairs.size() % 256 == 0 && stop.stop_requested()) throw Stopped();
-        const auto ids = tokenizer.encode_source(row.source, from, to), labels = tokenizer.encode_target(row.target, to);
-        text.pairs.push_back({{ids.begin(), ids.end()}, {labels.begin(), labels.end()}});
-    }
+    TokenText text{token_pairs(tokenizer, rows, source, target, stop), {}};
     text.fingerprint = fingerprint_of(text.pairs);
     return text;
 }

@@ -20,6 +20,9 @@ struct TokenText {
 };
 
 // Texts longer than the model reads are cut, its special tokens kept. Throws Stopped when asked to stop.
+std::vector<TokenPair> token_pairs(const Tokenizer& tokenizer, const std::vector<Row>& rows, const std::string& source,
+                                   const std::string& target, const std::stop_token& stop = {});
+// The same with their fingerprint.
 TokenText tokenise(const Tokenizer& tokenizer, const std::vector<Row>& rows, const std::string& source, const std::string& target,
                    const std::stop_token& stop = {});
 

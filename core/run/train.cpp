@@ -75,7 +75,7 @@ RunPlan plan_of(const TrainRequest& request, MemoryMark& memory, const EventSink
     plan.valid = tokens_of(plan, plan.valid_rows, stop);
     if (!plan.training.teacher.empty()) {
         const OpenModel teacher = open_shared(plan.training.teacher, request.device, memory, sink, stop);
-        check_teacher(plan, teacher);
+        check_teacher(plan, teacher, stop);
         plan.teacher = teacher.base;
     }
     return plan;

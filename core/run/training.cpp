@@ -27,10 +27,10 @@ std::function<std::optional<double>()> validation_bleu(const RunPlan& plan, cons
             for (const auto& translation :
                  translate_lines(plan.model, attached.attachment.get(), lines, plan.source, plan.target, greedy, 1, {}, stop))
                 texts.push_back(translation.text);
+            return evaluate(*make_metric("bleu", {{"tokenize", "auto"}}, plan.target), texts, {references}, {}, stop).score.value;
         } catch (const Stopped&) {
             return std::nullopt;
         }
-        return evaluate(*make_metric("bleu", {{"tokenize", "auto"}}, plan.target), texts, {references}).score.value;
     };
 }
 
@@ -52,14 +52,14 @@ TrainedRun train_plan(const RunPlan& plan, const fs::path& work, bool resume, co
     if (plan.training.tune_lr > 0) {
         const RateSearch search = search_rate(network, start, plan.train->pairs, plan.valid->pairs, plan.training, plan.learning_rate,
                                               plan.seed, work / "rate_search.json", hooks, stop);
-        if (search.learning_rate <= 0) throw Stopped();
+        if (search.learning_rate <= 0) throw Stopped();  // asked to stop among the trials
         run.learning_rate = search.learning_rate;
         run.rate_search = search.to_json();
     }
     run.attached = start();
     if (plan.training.select_by == "bleu") hooks.bleu = validation_bleu(plan, run.attached, stop);
     Trainer trainer(network, run.attached, plan.train->pairs, plan.valid->pairs, plan.training, run.learning_rate, plan.seed,
-                    work / "checkpoint.safetensors", hooks);
+                    work / "checkpoint.safetensors", hooks, plan.sampler);
     if (resume && trainer.resume()) log_to(sink, "continues from its checkpoint, after update " + std::to_string(trainer.updates()));
     run.result.updates = trainer.updates();
     if (before) before(run);

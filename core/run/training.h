@@ -1,5 +1,5 @@
 // From a plan to a trained method: wrong translations to train against, the search of the learning rate, training that can be stopped and
-// continued, the adapter folder. `permille train` and a study's run are its callers. Sees torch.
+// continued, the adapter folder. `permille train`, a study's run and pretraining are its callers. Sees torch.
 #pragma once
 
 #include <filesystem>

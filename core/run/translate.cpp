@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "core/base/error.h"
+#include "core/base/stopped.h"
 #include "core/decode/beam.h"
 #include "core/decode/sample.h"
 
@@ -45,6 +46,7 @@ std::vector<Translation> translate_lines(const OpenModel& model, const std::vect
     std::vector<Tokens> sources;
     std::vector<std::optional<std::size_t>> source_of(lines.size());  // lines without text stay without translation
     for (std::size_t i = 0; i < lines.size(); ++i) {
+        throw_if_stopped(stop);
         if (blank(lines[i])) continue;
         try {
             sources.push_back(tokenizer.encode_source(lines[i], source, target));

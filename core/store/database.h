@@ -67,9 +67,8 @@ private:
 // Inside a transaction: the id of the study, added when it is new; a text that is not empty replaces its YAML.
 std::int64_t study_id(SQLite::Database& db, const std::string& name, const std::string& yaml);
 
-// Whether the claim gives the right to write into its run; require_claim() throws ClaimLost when it does not. Inside a transaction that
-// writes, the answer holds until its end.
-bool holds_claim(SQLite::Database& db, const Claim& claim);
+// Throws ClaimLost when the claim does not give the right to write into its run. Inside a transaction that writes, what it found holds
+// until the end.
 void require_claim(SQLite::Database& db, const Claim& claim);
 
 // Values into and out of columns.

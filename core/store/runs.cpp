@@ -18,12 +18,12 @@ constexpr std::array<std::string_view, 8> kStates = {"queued",   "running", "int
 
 bool process_is_gone(std::int64_t process) { return process > 0 && kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH; }
 
-// How the score of a run is found; the rest of the query follows.
+// How the score of a run is found; the rest of the query follows. ?1: its metric, "" for the main one.
 constexpr const char* kSelectRuns =
     "SELECT runs.*, scores.metric, scores.signature, scores.score AS run_score, scores.low, scores.high, scores.evaluation AS scored "
     "FROM runs JOIN studies ON studies.id = runs.study "
     "LEFT JOIN evaluations ON evaluations.run = runs.id AND evaluations.split = 'test' "
-    "LEFT JOIN scores ON scores.evaluation = evaluations.id AND scores.position = 0 ";
+    "LEFT JOIN scores ON scores.evaluation = evaluations.id AND CASE ?1 WHEN '' THEN scores.position = 0 ELSE scores.metric = ?1 END ";
 
 RunRow row_from(SQLite::Statement& get, const std::filesystem::path& file) {
     const auto text = [&](const char* column) { return get.getColumn(column).getString(); };
@@ -91,15 +91,11 @@ std::int64_t find_or_add_run(SQLite::Database& db, const RunSpec& spec) {
 
 }  // namespace
 
-bool holds_claim(SQLite::Database& db, const Claim& claim) {
+void require_claim(SQLite::Database& db, const Claim& claim) {
     SQLite::Statement find(db, "SELECT 1 FROM runs WHERE id = ? AND claim = ? AND state IN ('running', 'interrupted')");
     find.bind(1, claim.run);
     find.bind(2, claim.number);
-    return find.executeStep();
-}
-
-void require_claim(SQLite::Database& db, const Claim& claim) {
-    if (!holds_claim(db, claim)) throw ClaimLost();
+    if (!find.executeStep()) throw ClaimLost();
 }
 
 std::string_view to_string(RunState state) { return kStates[static_cast<std::size_t>(state)]; }
@@ -130,8 +126,9 @@ std::vector<std::int64_t> Store::add_runs(const std::vector<RunSpec>& specs) {
 
 RunRow Store::run(std::int64_t id) const {
     return database_->read([&](SQLite::Database& db) {
-        SQLite::Statement get(db, std::string(kSelectRuns) + "WHERE runs.id = ?");
-        get.bind(1, id);
+        SQLite::Statement get(db, std::string(kSelectRuns) + "WHERE runs.id = ?2");
+        get.bind(1, "");
+        get.bind(2, id);
         if (!get.executeStep())
             throw Error(ErrorKind::database, file().string(), "there is no run " + std::to_string(id), "permille results lists the runs");
         return row_from(get, file());
@@ -141,10 +138,10 @@ RunRow Store::run(std::int64_t id) const {
 std::vector<RunRow> Store::runs(const RunFilter& filter) const {
     return database_->read([&](SQLite::Database& db) {
         std::string condition = "WHERE 1";
-        std::vector<std::string> values;
+        std::vector<std::string> values = {filter.metric};
         const auto equals = [&](const char* column, const std::string& value) {
-            condition += std::string(" AND ") + column + " = ?";
             values.push_back(value);
+            condition += std::string(" AND ") + column + " = ?" + std::to_string(values.size());
         };
         if (filter.study) equals("studies.name", *filter.study);
         if (!filter.base.empty()) equals("runs.base", filter.base);
@@ -284,10 +281,6 @@ void Store::end_run(const Claim& claim, const RunOutcome& outcome) {
         else change.bind(9, unix_now());
         if (change.exec() == 0) throw ClaimLost();
     });
-}
-
-bool Store::holds(const Claim& claim) const {
-    return database_->read([&](SQLite::Database& db) { return holds_claim(db, claim); });
 }
 
 int Store::mark_interrupted(double after_seconds) {

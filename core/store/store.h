@@ -123,7 +123,7 @@ struct RunRow {
     Progress progress;
     std::int64_t updates_done = 0;
     std::optional<std::int64_t> best_step = {};
-    std::optional<Score> score = {};  // main metric on the test split
+    std::optional<Score> score = {};  // on the test split, of the main metric or the one that was asked for
     double added = 0, heartbeat = 0;
     std::optional<double> started = {}, finished = {};
     double seconds = 0;  // of work, summed over all stretches
@@ -139,6 +139,7 @@ struct RunFilter {
     std::vector<RunState> states = {};
     std::string base = {}, corpus = {}, method = {};
     std::optional<std::int64_t> after_id = {};
+    std::string metric = {};  // filters nothing: the rows come with the score of this metric, if they have one; "": of their main metric
 };
 
 // How a run ended.
@@ -234,8 +235,6 @@ public:
     // run's.
     std::int64_t add_evaluation(const Claim& claim, const Evaluation& evaluation, const std::vector<Hypothesis>& hypotheses);
     void put_artifact(const Claim& claim, const Artifact& artifact);  // same kind and path: replaced
-    // Whether the claim still gives the right to write.
-    bool holds(const Claim& claim) const;
 
     // By step; figures that this program does not know are left out.
     std::vector<StepMetric> step_metrics(std::int64_t run, std::optional<StepFigure> figure = {}, std::int64_t after_step = -1) const;

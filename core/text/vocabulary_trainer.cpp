@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/stopped.h"
 #include "core/text/sentence_pieces.h"
 #include "core/text/utf8.h"
 
@@ -18,15 +19,20 @@ namespace {
 // Gives the trainer every n-th usable line, without a copy of the text.
 class Lines final : public sentencepiece::SentenceIterator {
 public:
-    Lines(const std::vector<std::string>& lines, const std::vector<std::size_t>& chosen) : lines_(lines), chosen_(chosen) {}
-    bool done() const override { return at_ >= chosen_.size(); }
+    Lines(const std::vector<std::string>& lines, const std::vector<std::size_t>& chosen, const std::stop_token& stop)
+        : lines_(lines), chosen_(chosen), stop_(stop) {}
+    bool done() const override { return at_ >= chosen_.size() || stop_.stop_requested(); }
     void Next() override { ++at_; }
     const std::string& value() const override { return lines_[chosen_[at_]]; }
-    sentencepiece::util::Status status() const override { return {}; }
+    sentencepiece::util::Status status() const override {
+        return stop_.stop_requested() ? sentencepiece::util::Status(sentencepiece::util::StatusCode::kCancelled, "")
+                                      : sentencepiece::util::Status();
+    }
 
 private:
     const std::vector<std::string>& lines_;
     const std::vector<std::size_t>& chosen_;
+    std::stop_token stop_;
     std::size_t at_ = 0;
 };
 
@@ -51,9 +57,11 @@ const Fields<VocabularySettings>& VocabularySettings::fields() {
     return list;
 }
 
-void train_vocabulary(const std::vector<std::string>& lines, const VocabularySettings& settings, const std::filesystem::path& output) {
+void train_vocabulary(const std::vector<std::string>& lines, const VocabularySettings& settings, const std::filesystem::path& output,
+                      const std::stop_token& stop) {
     std::vector<std::size_t> usable;
     for (std::size_t i = 0; i < lines.size(); ++i) {
+        throw_if_stopped(stop);
         if (stripped(lines[i]).empty() || lines[i].size() > static_cast<std::size_t>(settings.longest_line)) continue;
         require_utf8(lines[i]);
         usable.push_back(i);
@@ -82,9 +90,10 @@ void train_vocabulary(const std::vector<std::string>& lines, const VocabularySet
         {"pad_id", "-1"},
         {"minloglevel", "4"},
     };
-    Lines iterator(lines, chosen);
+    Lines iterator(lines, chosen, stop);
     std::string model;
     const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &model);
+    throw_if_stopped(stop);
     if (!status.ok() || model.empty())
         throw Error(ErrorKind::config, "vocabulary of " + std::to_string(settings.pieces) + " pieces",
                     "cannot be trained on " + std::to_string(chosen.size()) + " lines: " + status.ToString(),

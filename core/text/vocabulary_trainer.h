@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct VocabularySettings {
 
 // Trains on `lines` (the caller balances languages) and writes the model file. The same lines and settings give the same file. Throws
 // Error(config) when the text is too small for that many pieces, Error(file) when the file cannot be written.
-void train_vocabulary(const std::vector<std::string>& lines, const VocabularySettings& settings, const std::filesystem::path& output);
+void train_vocabulary(const std::vector<std::string>& lines, const VocabularySettings& settings, const std::filesystem::path& output,
+                      const std::stop_token& stop = {});
 
 }  // namespace permille

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core/base/error.h"
+#include "core/base/files.h"
 #include "core/models/safetensors.h"
 
 namespace permille {
@@ -23,10 +24,8 @@ void remove_best_but(const fs::path& file, std::int64_t update) {
     std::error_code code;
     const std::string stem = file.stem().string() + ".best.";
     const fs::path kept = best_file(file, update).filename();
-    std::vector<fs::path> old;
-    for (const auto& entry : fs::directory_iterator(file.has_parent_path() ? file.parent_path() : fs::path("."), code))
-        if (entry.path().filename().string().starts_with(stem) && entry.path().filename() != kept) old.push_back(entry.path());
-    for (const auto& path : old) fs::remove(path, code);
+    for (const fs::path& path : entries_in(file.has_parent_path() ? file.parent_path() : fs::path("."), code))
+        if (path.filename().string().starts_with(stem) && path.filename() != kept) fs::remove(path, code);
 }
 
 NamedTensors copies_of(const NamedTensors& tensors) {

@@ -108,6 +108,13 @@ TEST_CASE("a study is recorded, shown and not done twice", "[cli]") {
         CHECK(plot.code == 0);
         CHECK(std::filesystem::file_size(chart) > 500);
     }
+    // Every run is scored by BLEU, its main metric, and by chrF; TER was not asked for.
+    const auto chart = (place / "other.svg").string();
+    const Ran chrf = place.run({"plot", "--y", "chrf", "-o", chart, "--json"});
+    CHECK(chrf.json().at("metric") == "chrf");
+    CHECK(chrf.json().at("runs") == 3);
+    CHECK(chrf.json().at("without") == 0);
+    CHECK(place.run({"plot", "--y", "ter", "-o", chart}).err.find("no finished run has a score in TER") != std::string::npos);
 }
 
 TEST_CASE("Ctrl-C keeps what is done and the same command continues", "[cli]") {
@@ -180,7 +187,7 @@ TEST_CASE("mistakes in a study are named with their line", "[cli]") {
     write_text(folder / "e.yaml", "study: s\nbases: [b]\npairs: [it-en]\nmethods: [lora]\nexecutor: cloud\n");
     const Ran executor = permille({"run", (folder / "e.yaml").string()}, here);
     CHECK(executor.code == 1);  // what is wrong is in the file, not in the command
-    CHECK(executor.err.find("known are local, slurm") != std::string::npos);
+    CHECK(executor.err.find("known are local,") != std::string::npos);
 }
 
 TEST_CASE("a database that is missing, damaged or newer is not touched", "[cli]") {

@@ -1,5 +1,6 @@
 #include "ui/bridge/corpus_importer.h"
 
+#include "core/base/stopped.h"
 #include "ui/bridge/text.h"
 
 namespace permille::ui {
@@ -36,11 +37,14 @@ void CorpusImporter::start(const ImportRequest& request) {
                 tell([this, now = *now] { Q_EMIT progress(text(now.doing), now.done, now.total); });
             };
             const CorpusReport report = import_(request, events, stop);
-            // One that was stopped reports no corpus.
-            const bool stopped = stop.stop_requested();
-            tell([this, words = stopped ? QString() : text(report.to_text()), stopped] {
+            tell([this, words = text(report.to_text())] {
                 end();
-                Q_EMIT finished(words, stopped);
+                Q_EMIT finished(words, false);
+            });
+        } catch (const Stopped&) {
+            tell([this] {
+                end();
+                Q_EMIT finished({}, true);
             });
         } catch (...) {
             tell([this, problem = problem_of(std::current_exception())] {

@@ -66,7 +66,7 @@ Action make_import(CLI::App& verb) {
         request.home = data_home();
         request.database = options->database;
         print_report(console, import_corpus(request, console.sink(), console.stop_token()));
-        return console.stopped() ? kInterrupted : kDone;
+        return kDone;
     };
 }
 
@@ -126,8 +126,8 @@ Action make_clean(CLI::App& verb) {
     verb.add_option("--out,-o", options->output, "the cleaned text, source TAB target")->required()->type_name("FILE.tsv");
     add_clean_options(verb, options->clean);
     return [options](Console& console) {
-        const CleanCounts counts =
-            clean_text(options->input(), CleanSettings::fields().parse(options->clean, ""), options->output, console.sink());
+        const CleanCounts counts = clean_text(options->input(), CleanSettings::fields().parse(options->clean, ""), options->output,
+                                              console.sink(), console.stop_token());
         if (console.json()) console.print(counts.to_json());
         else print_tree(console.out(), counts.to_json());
         return kDone;
@@ -143,8 +143,8 @@ Action make_split(CLI::App& verb) {
     verb.add_option("--out,-o", options->folder, "the folder that gets train.tsv, valid.tsv and test.tsv")->required()->type_name("DIR");
     add_split_options(verb, options->split);
     return [options](Console& console) {
-        print_report(console,
-                     split_text(options->input(), SplitSettings::fields().parse(options->split, ""), options->folder, console.sink()));
+        print_report(console, split_text(options->input(), SplitSettings::fields().parse(options->split, ""), options->folder,
+                                         console.sink(), console.stop_token()));
         return kDone;
     };
 }
@@ -187,7 +187,7 @@ Action make_recipe(CLI::App& verb) {
             else console.out() << report.to_text() << std::flush;
         }
         if (console.json()) console.print(document);
-        return console.stopped() ? kInterrupted : kDone;
+        return kDone;
     };
 }
 

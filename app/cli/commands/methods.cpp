@@ -2,33 +2,11 @@
 
 #include "app/cli/command.h"
 #include "core/peft/catalog.h"
+#include "core/peft/method_data.h"
 
 namespace permille::cli {
 
 namespace {
-
-Json to_json(const Field& knob) {
-    Json json = {{"name", knob.name}, {"type", std::string(to_string(knob.type))}, {"default", knob.default_value}};
-    json["min"] = knob.min ? Json(*knob.min) : Json();
-    json["max"] = knob.max ? Json(*knob.max) : Json();
-    json["help"] = knob.help;
-    if (!knob.choices.empty()) json["choices"] = knob.choices;
-    if (!knob.unit.empty()) json["unit"] = knob.unit;
-    return json;
-}
-
-Json to_json(const MethodInfo& method) {
-    Json json = {{"id", method.id}, {"name", method.name}, {"paper", method.paper}, {"summary", method.summary}, {"sites", method.sites}};
-    json["knobs"] = Json::array();
-    for (const Field& knob : method.knobs) json["knobs"].push_back(to_json(knob));
-    json["size_knob"] = method.size_knob.empty() ? Json() : Json(method.size_knob);
-    json["mergeable"] = method.mergeable;
-    json["identity_at_start"] = method.identity_at_start;
-    json["default_learning_rate"] = method.default_learning_rate;
-    json["equation"] = method.equation;
-    json["advice"] = method.advice;
-    return json;
-}
 
 std::string plain(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
@@ -57,7 +35,7 @@ Action make_methods(CLI::App& verb) {
     verb.add_flag("--markdown", *markdown, "all methods as a page in Markdown, with equations, knobs and advice")->excludes(one);
     return [id, markdown](Console& console) {
         if (*markdown && !console.json()) {
-            console.out() << method_pages();
+            console.out() << method_pages(method_catalog());
             return kDone;
         }
         if (!id->empty()) {

@@ -1,5 +1,6 @@
 #include <QApplication>
 #include <filesystem>
+#include <map>
 #include <ostream>
 
 #include "app/cli/command.h"
@@ -22,7 +23,8 @@ Action make_plot(CLI::App& verb) {
     verb.add_option("--study", options->study, "the runs of this study only");
     verb.add_option("--where", options->where, "conditions, as for permille results");
     verb.add_option("--x", options->x, "what is drawn against: " + list_some(against_names()))->capture_default_str();
-    verb.add_option("--y", options->y, "metric; without it the one that most runs have")->check(CLI::IsMember(metric_ids()));
+    verb.add_option("--y", options->y, "any metric that the runs were scored with; without it the one that is the main metric of most")
+        ->check(CLI::IsMember(metric_ids()));
     verb.add_option("--group", options->group, "what makes a series: " + list_some(property_names()))->capture_default_str();
     verb.add_option("--facet", options->facet, "what gets a panel of its own: the same choices")->capture_default_str();
     verb.add_option("--output,-o", options->output, "FILE.pdf, FILE.svg or FILE.png")->required();
@@ -36,7 +38,15 @@ Action make_plot(CLI::App& verb) {
         const Store store(options->database, Store::Open::read_only);
         RunFilter filter;
         if (!options->study.empty()) filter.study = options->study;
-        const auto runs = where.select(store.runs(filter));
+        auto runs = where.select(store.runs(filter));
+        if (!options->y.empty()) {
+            // The same runs with their scores in this metric, which need not be their main one.
+            filter.metric = options->y;
+            std::map<std::int64_t, RunRow> scored;
+            for (RunRow& run : store.runs(filter)) scored.emplace(run.id, std::move(run));
+            for (RunRow& run : runs)
+                if (const auto found = scored.find(run.id); found != scored.end()) run.score = found->second.score;
+        }
         qputenv("QT_QPA_PLATFORM", "offscreen");               // drawing into a file needs no display
         qputenv("QT_LOGGING_RULES", "default.warning=false");  // nor does it care about folders of a desktop session
         // What Qt has to say about the desktop's folders is of no use here; failures come as exceptions.
@@ -47,6 +57,9 @@ Action make_plot(CLI::App& verb) {
         const QApplication application(count, arguments);
         const Chart chart = ui::chart_of(runs, request);
         ui::write_chart(chart, options->output, options->file);
+        if (chart.without > 0)
+            console.say(std::to_string(chart.without) + (chart.without == 1 ? " finished run has" : " finished runs have") +
+                        " no score in " + metric_name(chart.metric) + ": not drawn");
         if (console.json()) {
             Json document = to_json(chart);
             document["file"] = options->output.string();

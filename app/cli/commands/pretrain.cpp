@@ -35,6 +35,8 @@ Action make_pretrain(CLI::App& verb) {
             pretrain(options->recipe, work, output, device, options->updates, console.sink(), console.stop_token());
         if (console.json()) {
             console.print(report.to_json());
+        } else if (report.folder.empty()) {
+            console.say("stopped before the first update; the same command begins again");
         } else {
             console.print_table({{"updates", shown_count(report.updates)},
                                  {"parameters", shown_count(report.parameters)},
@@ -42,7 +44,7 @@ Action make_pretrain(CLI::App& verb) {
                                  {"time", shown_duration(report.seconds)},
                                  {"base", report.folder}});
         }
-        return report.stopped && console.stopped() ? kInterrupted : kDone;
+        return kDone;
     };
 }
 

@@ -79,7 +79,7 @@ int work(Options& options, Console& console) {
         console.print_table(rows);
         if (report.stopped) console.say("stopped; the same command with --resume continues");
     }
-    return report.stopped ? kInterrupted : kDone;
+    return kDone;
 }
 
 }  // namespace

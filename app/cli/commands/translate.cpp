@@ -87,7 +87,7 @@ Action make_translate(CLI::App& verb) {
             }
             out << std::flush;
         }
-        return console.stopped() ? kInterrupted : kDone;
+        return kDone;
     };
 }
 

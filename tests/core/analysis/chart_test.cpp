@@ -108,6 +108,14 @@ TEST_CASE("unfinished and unscored runs are left out", "[analysis]") {
     auto failed = finished_run(1, "small", 2, 18), nan = finished_run(2, "small", 0.5, std::nan(""));
     failed.state = RunState::failed;
     CHECK(chart_of({failed, nan}).panels.empty());
+    CHECK(chart_of({failed, nan}).without == 1);  // finished, and not drawn
+    auto other = finished_run(3, "small", 3, 40), none = finished_run(4, "small", 4, 0);
+    other.score->metric = "chrf";
+    none.score.reset();
+    const Chart chart = chart_of({finished_run(5, "small", 2, 20), other, none});
+    CHECK(chart.runs == 1);
+    CHECK(chart.without == 2);
+    CHECK(to_json(chart).at("without") == 2);
     CHECK(chart_of({}).panels.empty());
 }
 

@@ -1,6 +1,7 @@
 #include "core/jobs/data.h"
 
 #include "core/base/files.h"
+#include "core/base/stopped.h"
 #include "core/store/store.h"
 #include "tests/support/test.h"
 
@@ -113,7 +114,7 @@ TEST_CASE("a stopped import leaves nothing", "[data][jobs]") {
     const test::TemporaryFolder folder;
     std::stop_source source;
     source.request_stop();
-    CHECK(import_corpus(request_in(folder), {}, source.get_token()).info.name.empty());
+    CHECK_THROWS_AS(import_corpus(request_in(folder), {}, source.get_token()), Stopped);
     CHECK_FALSE(std::filesystem::exists(folder / "home"));
 }
 

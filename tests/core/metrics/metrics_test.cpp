@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/json.h"
+#include "core/base/stopped.h"
 #include "core/metrics/bleu_tokenizers.h"
 #include "core/metrics/evaluation.h"
 #include "core/metrics/numpy_random.h"
@@ -163,4 +164,46 @@ TEST_CASE("the table says which way is better and how a metric is called", "[met
     CHECK(metric_name("chrf++") == "chrF++");
     CHECK(metric_name("of a later version") == "of a later version");
     CHECK(std::is_sorted(metric_table().begin(), metric_table().end(), [](const auto& a, const auto& b) { return a.id < b.id; }));
+}
+
+namespace {
+
+// Words of the hypothesis; asks to stop when it has counted, or scored, so many times.
+class Stopping final : public Metric {
+public:
+    Stopping(std::stop_source source, int most) : source_(std::move(source)), most_(most) {}
+    std::string name() const override { return "words"; }
+    std::size_t width() const override { return 1; }
+    void count(std::string_view, std::span<const std::string_view>, std::span<double> row) const override {
+        row[0] = 1;
+        one_more();
+    }
+    MetricScore score(std::span<const double> sums) const override { return {sums[0], {}, {}}; }
+    double resampled_score(std::span<const float> sums) const override {
+        one_more();
+        return static_cast<double>(sums[0]);
+    }
+    mutable int done = 0;
+
+protected:
+    std::string signature_settings() const override { return ""; }
+
+private:
+    void one_more() const {
+        if (++done == most_) source_.request_stop();
+    }
+    mutable std::stop_source source_;
+    int most_;
+};
+
+}  // namespace
+
+TEST_CASE("scoring and resampling stop after the sentence and the resample in which they were asked to", "[metrics]") {
+    const Lines lines(50, "a sentence");
+    std::stop_source counting, resampling;
+    const Stopping counted(counting, 7), resampled(resampling, 60);
+    CHECK_THROWS_AS(evaluate(counted, lines, {lines}, {}, counting.get_token()), Stopped);
+    CHECK(counted.done == 7);
+    CHECK_THROWS_AS(evaluate(resampled, lines, {lines}, {1000, 1}, resampling.get_token()), Stopped);
+    CHECK(resampled.done == 60);  // the 50 sentences and 10 resamples
 }

@@ -136,6 +136,20 @@ TEST_CASE("an evaluation keeps every hypothesis, and its test set once", "[store
         REQUIRE(scores[1].score == 40.25);
         REQUIRE(scores[2].metric == "ter");
         REQUIRE(store.run(first).score->metric == "bleu");
+        const auto runs_by = [&](const std::string& metric) {
+            RunFilter filter;
+            filter.metric = metric;
+            return store.runs(filter);
+        };
+        const auto main = runs_by(""), by_ter = runs_by("ter"), by_none = runs_by("chrf++");
+        REQUIRE(main.size() == 2);
+        REQUIRE(main[0].score->metric == "bleu");
+        REQUIRE(by_ter.size() == 2);  // the runs without it too
+        REQUIRE(by_ter[0].score->metric == "ter");
+        REQUIRE(by_ter[0].score->score == 55.5);
+        REQUIRE_FALSE(by_ter[1].score);
+        REQUIRE(by_none.size() == 2);
+        REQUIRE_FALSE(by_none[0].score);
     }
     SECTION("evaluated again, the earlier one is replaced") {
         evaluation.scores = {{"bleu", "nrefs:1", 21}};
