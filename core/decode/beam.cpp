@@ -115,57 +115,91 @@ private:
     void advance(std::vector<Search>& running, DecoderCache& cache, std::int64_t length) {
         const std::int64_t beams = settings_.beam_size, keep = 2 * beams, stepped = width_;
         tokens_.clear();
-        for (const Search& search : running)
+        scores_.clear();
+        for (const Search& search : running) {
             for (const auto tip : search.tips) tokens_.push_back(search.nodes[static_cast<std::size_t>(tip)].token);
-        const at::Tensor states = model_.step(forward_, cache, upload(at::tensor(tokens_, at::kLong), model_.device()));
+            scores_.insert(scores_.end(), search.scores.begin(), search.scores.end());
+        }
+        at::Tensor tokens = at::tensor(tokens_, at::kLong), before = at::tensor(scores_, at::kFloat);
+        Uploads uploads;
+        uploads.add(tokens);
+        uploads.add(before);
+        uploads.send(model_.device());
+        const at::Tensor states = model_.step(forward_, cache, tokens);
+        const bool all_forced = std::all_of(running.begin(), running.end(),
+                                            [&](const Search& search) { return settings_.forced(length, search.most).has_value(); });
         const std::int64_t per_row = std::min(keep, model_.architecture().vocab_size);
-        TopTokens best;
-        if (!std::all_of(running.begin(), running.end(),
-                         [&](const Search& search) { return settings_.forced(length, search.most).has_value(); })) {
-            best = continuations(running, model_.logits(forward_, states), per_row);
+        TopTokens of_rows;
+        TopContinuations of_sentences;
+        if (!all_forced) {
+            const Scored scored = continuations(running, model_.logits(forward_, states));
+            if (model_.device().is_cpu()) of_rows = top_tokens(scored.scores, per_row, scored.normalise, scored.banned);
+            else of_sentences = top_continuations(scored.scores, before, stepped, keep, per_row, scored.normalise, scored.banned);
             width_ = beams;  // from here on the beams of a sentence differ
         }
         origin_.resize(running.size());
         for (std::size_t i = 0; i < running.size(); ++i) {
             Search& search = running[i];
-            const std::optional<std::int64_t> forced = settings_.forced(length, search.most);
             candidates_.clear();
-            for (std::int64_t k = 0; k < stepped; ++k) {
-                const float before = search.scores[static_cast<std::size_t>(k)];
-                if (forced) {
-                    candidates_.push_back({before, k, *forced});
-                    continue;
-                }
-                const std::int64_t row = (static_cast<std::int64_t>(i) * stepped + k) * per_row;
-                for (std::int64_t j = row; j < row + per_row; ++j) {
-                    const float score = before + best.scores[static_cast<std::size_t>(j)];
-                    if (!(score > -std::numeric_limits<float>::infinity())) break;  // banned, and so is what follows
-                    candidates_.push_back({score, k, best.tokens[static_cast<std::size_t>(j)]});
-                }
+            if (const std::optional<std::int64_t> forced = settings_.forced(length, search.most)) {
+                for (std::int64_t k = 0; k < stepped; ++k) candidates_.push_back({search.scores[static_cast<std::size_t>(k)], k, *forced});
+                keep_best(keep);
+            } else if (of_sentences.count > 0) {
+                take(of_sentences, i);
+            } else {
+                for (std::int64_t k = 0; k < stepped; ++k)
+                    take(of_rows, search.scores[static_cast<std::size_t>(k)], k, static_cast<std::int64_t>(i) * stepped + k, per_row);
+                keep_best(keep);
             }
-            std::stable_sort(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
-            if (static_cast<std::int64_t>(candidates_.size()) > keep) candidates_.resize(static_cast<std::size_t>(keep));
             extend(search, candidates_, origin_[i], length);
         }
     }
 
-    // The best tokens of each row. Beam search: log-probabilities, then the rules. Greedy search: the rules, then log-probabilities.
-    TopTokens continuations(const std::vector<Search>& running, at::Tensor logits, std::int64_t count) {
-        if (processors_.empty()) return top_tokens(logits, count, true);
+    static bool possible(float score) { return score > -std::numeric_limits<float>::infinity(); }  // else banned, as is what follows
+
+    void take(const TopContinuations& best, std::size_t sentence) {
+        const auto count = static_cast<std::size_t>(best.count);
+        for (std::size_t j = sentence * count; j < (sentence + 1) * count && possible(best.scores[j]); ++j)
+            candidates_.push_back({best.scores[j], best.beams[j], best.tokens[j]});
+    }
+
+    void take(const TopTokens& best, float before, std::int64_t beam, std::int64_t row, std::int64_t count) {
+        for (auto j = static_cast<std::size_t>(row * count); j < static_cast<std::size_t>((row + 1) * count); ++j) {
+            const float score = before + best.scores[j];
+            if (!possible(score)) break;
+            candidates_.push_back({score, beam, best.tokens[j]});
+        }
+    }
+
+    void keep_best(std::int64_t count) {
+        std::stable_sort(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
+        if (static_cast<std::int64_t>(candidates_.size()) > count) candidates_.resize(static_cast<std::size_t>(count));
+    }
+
+    // What the best tokens of each row are chosen from.
+    struct Scored {
+        at::Tensor scores;      // [R, V]
+        bool normalise = true;  // log-softmax first
+        Tokens banned = {};
+    };
+
+    // Beam search: log-probabilities, then the rules. Greedy search: the rules, then log-probabilities.
+    Scored continuations(const std::vector<Search>& running, at::Tensor logits) {
+        if (processors_.empty()) return {std::move(logits)};
         rows_.clear();
         for (const Search& search : running)
             for (const auto tip : search.tips) rows_.push_back({ids(search, tip), search.source});
-        const Tokens banned = processors_.banned(rows_);
+        Tokens banned = processors_.banned(rows_);
         const bool greedy = settings_.beam_size == 1, normalises_last = greedy || settings_.rules.renormalize_logits;
         if (processors_.changes_scores()) {
             if (!greedy) logits = at::log_softmax(logits, 1);
             processors_.change(logits, rows_);
         } else if (!normalises_last) {
-            return top_tokens(logits, count, true, banned);
+            return {std::move(logits), true, std::move(banned)};
         }
-        if (!normalises_last) return top_tokens(logits, count, false, banned);
+        if (!normalises_last) return {std::move(logits), false, std::move(banned)};
         ban(logits, banned);
-        return top_tokens(logits, count, true);
+        return {std::move(logits)};
     }
 
     // From the start token to a node.
@@ -254,6 +288,7 @@ private:
     std::vector<std::vector<std::int64_t>> origin_;  // per sentence: the beam that each new beam continues
     // Kept for their memory.
     Tokens tokens_;
+    std::vector<float> scores_;
     std::vector<LogitsRow> rows_;
     std::vector<Continuation> candidates_;
 };
@@ -263,9 +298,9 @@ private:
 std::vector<std::vector<Candidate>> beam_search(const Seq2Seq& model, const std::vector<SearchTask>& tasks,
                                                 const std::vector<Tokens>& sources, const SearchSettings& settings, std::stop_token stop,
                                                 const BatchDone& done) {
-    return search_in_batches(
-        model.architecture(), tasks, sources, settings, settings.beam_size, done,
-        [&](const auto& batch, const auto& processors) { return Batch(model, batch, settings, processors).run(sources, stop); });
+    return search_in_batches(model, tasks, sources, settings, settings.beam_size, done, [&](const auto& batch, const auto& processors) {
+        return Batch(model, batch, settings, processors).run(sources, stop);
+    });
 }
 
 std::vector<std::vector<Candidate>> beam_search(const Seq2Seq& model, const Attachment* attachment, const std::vector<Tokens>& sources,

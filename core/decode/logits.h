@@ -87,4 +87,16 @@ struct TopTokens {
 // scores: [R, V] float32. normalise: log-softmax first. banned: places that then count as minus infinity. k is at most V.
 TopTokens top_tokens(const at::Tensor& scores, std::int64_t k, bool normalise, const Tokens& banned = {});
 
+// The best continuations of each sentence, best first; of equal ones those of the first beam, and of these the likeliest token.
+struct TopContinuations {
+    std::int64_t count = 0;           // C, of each sentence
+    std::vector<float> scores;        // [B * C]; minus infinity: there are no more
+    std::vector<std::int64_t> beams;  // [B * C], of the sentence
+    Tokens tokens;                    // [B * C]
+};
+// The same for sentences of `beams` rows each, whose own scores `before` [R] are added, chosen on the device of the scores: one small copy
+// comes back. Not for the CPU. At most `count` of each sentence, from the best k tokens of each row.
+TopContinuations top_continuations(const at::Tensor& scores, const at::Tensor& before, std::int64_t beams, std::int64_t count,
+                                   std::int64_t k, bool normalise, const Tokens& banned);
+
 }  // namespace permille

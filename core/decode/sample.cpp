@@ -21,9 +21,8 @@ double uniform(std::uint64_t seed, std::uint64_t sentence, std::uint64_t draw, s
 namespace {
 
 // As choose(), [R] int64 on the device of the weights.
-at::Tensor chosen_columns(const at::Tensor& weights, const std::vector<double>& numbers) {
-    const at::Tensor sums = at::cumsum(weights.to(at::kDouble), 1);
-    const at::Tensor number = upload(at::tensor(numbers, at::kDouble), weights.device()).unsqueeze(1);
+at::Tensor chosen_columns(const at::Tensor& weights, const at::Tensor& numbers) {
+    const at::Tensor sums = at::cumsum(weights.to(at::kDouble), 1), number = numbers.unsqueeze(1);
     const at::Tensor chosen = at::searchsorted(sums, number * sums.narrow(1, sums.size(1) - 1, 1), false, true);
     return chosen.clamp_max(weights.size(1) - 1).squeeze(1);
 }
@@ -31,7 +30,7 @@ at::Tensor chosen_columns(const at::Tensor& weights, const std::vector<double>& 
 }  // namespace
 
 std::vector<std::int64_t> choose(const at::Tensor& weights, const std::vector<double>& numbers) {
-    const at::Tensor columns = chosen_columns(weights, numbers).to(at::kCPU);
+    const at::Tensor columns = chosen_columns(weights, upload(at::tensor(numbers, at::kDouble), weights.device())).to(at::kCPU);
     return {columns.const_data_ptr<std::int64_t>(), columns.const_data_ptr<std::int64_t>() + columns.numel()};
 }
 
@@ -81,8 +80,17 @@ public:
 private:
     void advance(std::vector<Draw>& running, DecoderCache& cache, std::int64_t length) {
         Tokens last;
-        for (const Draw& draw : running) last.push_back(draw.hypothesis.tokens.back());
-        const at::Tensor states = model_.step(forward_, cache, upload(at::tensor(last, at::kLong), model_.device()));
+        std::vector<double> drawn_numbers;
+        for (const Draw& draw : running) {
+            last.push_back(draw.hypothesis.tokens.back());
+            drawn_numbers.push_back(uniform(settings_.seed, tasks_[draw.place].source, draw.number, static_cast<std::uint64_t>(length)));
+        }
+        at::Tensor tokens = at::tensor(last, at::kLong), numbers = at::tensor(drawn_numbers, at::kDouble);
+        Uploads uploads;
+        uploads.add(tokens);
+        uploads.add(numbers);
+        uploads.send(model_.device());
+        const at::Tensor states = model_.step(forward_, cache, tokens);
         at::Tensor drawn;  // [R, 2]: the token and its log-probability
         if (!std::all_of(running.begin(), running.end(),
                          [&](const Draw& draw) { return settings_.forced(length, draw.most).has_value(); })) {
@@ -94,9 +102,6 @@ private:
                 ban(scores, processors_.banned(rows));
             }
             const at::Tensor log_p = at::log_softmax(settings_.truncation(scores), 1);
-            std::vector<double> numbers;
-            for (const Draw& draw : running)
-                numbers.push_back(uniform(settings_.seed, tasks_[draw.place].source, draw.number, static_cast<std::uint64_t>(length)));
             // One copy, for which the host waits once: a float64 holds a token and its log-probability exactly.
             const at::Tensor columns = chosen_columns(at::exp(log_p.to(at::kDouble)), numbers).unsqueeze(1);
             drawn = at::cat({columns.to(at::kDouble), log_p.gather(1, columns).to(at::kDouble)}, 1).to(at::kCPU);
@@ -155,9 +160,9 @@ private:
 
 std::vector<std::vector<Candidate>> sample(const Seq2Seq& model, const std::vector<SearchTask>& tasks, const std::vector<Tokens>& sources,
                                            const SearchSettings& settings, std::stop_token stop, const BatchDone& done) {
-    return search_in_batches(
-        model.architecture(), tasks, sources, settings, settings.n_best, done,
-        [&](const auto& batch, const auto& processors) { return Batch(model, batch, settings, processors).run(sources, stop); });
+    return search_in_batches(model, tasks, sources, settings, settings.n_best, done, [&](const auto& batch, const auto& processors) {
+        return Batch(model, batch, settings, processors).run(sources, stop);
+    });
 }
 
 std::vector<std::vector<Candidate>> sample(const Seq2Seq& model, const Attachment* attachment, const std::vector<Tokens>& sources,

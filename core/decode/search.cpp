@@ -8,6 +8,8 @@
 #include <string>
 
 #include "core/base/error.h"
+#include "core/models/seq2seq.h"
+#include "core/nn/device.h"
 
 namespace permille {
 
@@ -161,14 +163,19 @@ using Places = std::vector<std::size_t>;
 
 // Places of tasks in batches. What fills batches by itself stays by itself, for a mixed batch gains nothing but when it saves others; what
 // is left of all attachments is mixed.
-std::vector<Places> batches_of(const std::vector<SearchTask>& tasks, const std::vector<Tokens>& sources, std::int64_t batch_tokens,
-                               std::int64_t hypotheses) {
+std::vector<Places> batches_of(const Seq2Seq& model, const std::vector<SearchTask>& tasks, const std::vector<Tokens>& sources,
+                               const SearchSettings& settings, std::int64_t hypotheses) {
+    const bool limited = !model.device().is_cpu();
+    const std::int64_t longest = std::min(settings.max_length, model.architecture().max_positions);
+    const std::int64_t bytes = limited ? device_memory(model.device()).free / 2 : 0;
     const auto length = [&](std::size_t task) { return sources[tasks[task].source].size(); };
     const auto cut = [&](Places places, std::vector<Places>& batches, Places* rest) {
         std::stable_sort(places.begin(), places.end(), [&](auto a, auto b) { return length(a) > length(b); });
         for (std::size_t from = 0; from < places.size();) {
-            const auto longest = std::max<std::int64_t>(1, static_cast<std::int64_t>(length(places[from])) * hypotheses);
-            const auto size = static_cast<std::size_t>(std::max<std::int64_t>(1, batch_tokens / longest)), to = from + size;
+            const auto tokens = static_cast<std::int64_t>(length(places[from]));
+            std::int64_t most = settings.batch_tokens / std::max<std::int64_t>(1, tokens * hypotheses);
+            if (limited) most = std::min(most, bytes / (hypotheses * model.bytes_per_hypothesis(hypotheses, tokens, longest)));
+            const auto size = static_cast<std::size_t>(std::max<std::int64_t>(1, most)), to = from + size;
             const auto begin = places.begin() + static_cast<std::ptrdiff_t>(from);
             const auto end = places.begin() + static_cast<std::ptrdiff_t>(std::min(to, places.size()));
             if (rest && to > places.size()) rest->insert(rest->end(), begin, end);
@@ -196,14 +203,15 @@ std::vector<Places> batches_of(const std::vector<SearchTask>& tasks, const std::
 
 }  // namespace
 
-std::vector<std::vector<Candidate>> search_in_batches(const Architecture& architecture, const std::vector<SearchTask>& tasks,
+std::vector<std::vector<Candidate>> search_in_batches(const Seq2Seq& model, const std::vector<SearchTask>& tasks,
                                                       const std::vector<Tokens>& sources, const SearchSettings& settings,
                                                       std::int64_t hypotheses, const BatchDone& done, const SearchBatch& search) {
     const c10::InferenceMode guard;
-    const LogitsProcessors processors(settings.rules, architecture.eos_id, architecture.vocab_size, settings.forced_first.has_value());
+    const LogitsProcessors processors(settings.rules, model.architecture().eos_id, model.architecture().vocab_size,
+                                      settings.forced_first.has_value());
     std::vector<std::vector<Candidate>> results(tasks.size());
     std::int64_t finished = 0;
-    for (const Places& places : batches_of(tasks, sources, settings.batch_tokens, hypotheses)) {
+    for (const Places& places : batches_of(model, tasks, sources, settings, hypotheses)) {
         std::vector<SearchTask> batch;
         for (const auto place : places) batch.push_back(tasks[place]);
         auto found = search(batch, processors);

@@ -16,6 +16,8 @@
 
 namespace permille {
 
+class Seq2Seq;  // core/models/seq2seq.h
+
 // When a sentence is done: yes - as soon as beam_size hypotheses are finished; no - when no running one can beat the worst finished one at
 // its present length; never - the same at the most favourable length.
 enum class EarlyStopping { yes, no, never };
@@ -75,8 +77,9 @@ using SearchBatch =
     std::function<std::vector<std::vector<Candidate>>(const std::vector<SearchTask>& batch, const LogitsProcessors& processors)>;
 
 // Tasks by the length of their source, longest first, in batches of at most batch_tokens padded source tokens x hypotheses (one task at
-// least). Of the tasks of one attachment those that fill batches come first; what is left of all attachments shares the others.
-std::vector<std::vector<Candidate>> search_in_batches(const Architecture& architecture, const std::vector<SearchTask>& tasks,
+// least), and on a card of no more than half of its free memory holds. Of the tasks of one attachment those that fill batches come first;
+// what is left of all attachments shares the others.
+std::vector<std::vector<Candidate>> search_in_batches(const Seq2Seq& model, const std::vector<SearchTask>& tasks,
                                                       const std::vector<Tokens>& sources, const SearchSettings& settings,
                                                       std::int64_t hypotheses, const BatchDone& done, const SearchBatch& search);
 

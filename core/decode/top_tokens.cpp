@@ -66,7 +66,11 @@ private:
     std::vector<Found> found_;
 };
 
-TopTokens on_device(const at::Tensor& scores, std::int64_t k, bool normalise, const Tokens& banned) {
+struct TopOfRows {
+    at::Tensor scores, tokens;  // [R, k]
+};
+
+TopOfRows top_of_rows(const at::Tensor& scores, std::int64_t k, bool normalise, const Tokens& banned) {
     at::Tensor values, tokens;
     if (banned.empty()) {
         std::tie(values, tokens) = at::topk(scores, k, 1);
@@ -76,16 +80,46 @@ TopTokens on_device(const at::Tensor& scores, std::int64_t k, bool normalise, co
         ban(changed, banned);
         std::tie(values, tokens) = at::topk(changed, k, 1);
     }
-    // One copy, for which the host waits once: a float64 holds a score and a token exactly.
-    const at::Tensor both = at::stack({values.to(at::kDouble), tokens.to(at::kDouble)}).to(at::kCPU);
-    values = both[0].to(at::kFloat);
-    tokens = both[1].to(at::kLong);
-    const auto count = static_cast<std::size_t>(values.numel());
-    return {{values.const_data_ptr<float>(), values.const_data_ptr<float>() + count},
-            {tokens.const_data_ptr<std::int64_t>(), tokens.const_data_ptr<std::int64_t>() + count}};
+    return {values, tokens};
+}
+
+// Scores and whole numbers to the host in one copy, for which it waits once: a float64 holds either exactly.
+std::vector<at::Tensor> downloaded(const std::vector<at::Tensor>& tensors) {
+    std::vector<at::Tensor> wide;
+    for (const at::Tensor& tensor : tensors) wide.push_back(tensor.to(at::kDouble));
+    const at::Tensor all = at::stack(wide).to(at::kCPU);
+    std::vector<at::Tensor> here;
+    for (std::size_t i = 0; i < tensors.size(); ++i) here.push_back(all[static_cast<std::int64_t>(i)].to(tensors[i].scalar_type()));
+    return here;
+}
+
+template <class T>
+std::vector<T> list_of(const at::Tensor& tensor) {
+    return {tensor.const_data_ptr<T>(), tensor.const_data_ptr<T>() + tensor.numel()};
+}
+
+TopTokens on_device(const at::Tensor& scores, std::int64_t k, bool normalise, const Tokens& banned) {
+    const TopOfRows best = top_of_rows(scores, k, normalise, banned);
+    const auto here = downloaded({best.scores, best.tokens});
+    return {list_of<float>(here[0]), list_of<std::int64_t>(here[1])};
 }
 
 }  // namespace
+
+TopContinuations top_continuations(const at::Tensor& scores, const at::Tensor& before, std::int64_t beams, std::int64_t count,
+                                   std::int64_t k, bool normalise, const Tokens& banned) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    const TopOfRows best = top_of_rows(scores, k, normalise, banned);
+    // What is not a number would be the greatest of all.
+    const at::Tensor sums = at::nan_to_num(best.scores + before.unsqueeze(1), -kInfinity, kInfinity, -kInfinity);
+    const std::int64_t sentences = scores.size(0) / beams, choices = beams * k, kept = std::min(count, choices);
+    const auto [sorted, order] = at::sort(sums.view({sentences, choices}), /*stable=*/true, /*dim=*/1, /*descending=*/true);
+    const at::Tensor places = order.narrow(1, 0, kept);
+    const auto here = downloaded({sorted.narrow(1, 0, kept), places, best.tokens.view({sentences, choices}).gather(1, places)});
+    TopContinuations found{kept, list_of<float>(here[0]), list_of<std::int64_t>(here[1]), list_of<std::int64_t>(here[2])};
+    for (std::int64_t& beam : found.beams) beam /= k;
+    return found;
+}
 
 TopTokens top_tokens(const at::Tensor& scores, std::int64_t k, bool normalise, const Tokens& banned) {
     if (!scores.is_cpu()) return on_device(scores, k, normalise, banned);

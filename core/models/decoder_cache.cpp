@@ -26,11 +26,15 @@ void DecoderCache::select(const std::vector<std::int64_t>& order, const std::vec
         std::adjacent_find(order.begin(), order.end()) == order.end())
         return;  // nothing moved
     const at::Device device = layers.front().self_keys.device();
-    const at::Tensor index = upload(at::tensor(order, at::kLong), device);
-    const at::Tensor sentence_index = shrinks ? upload(at::tensor(sentences, at::kLong), device) : at::Tensor();
+    at::Tensor index = at::tensor(order, at::kLong), sentence_index = shrinks ? at::tensor(sentences, at::kLong) : at::Tensor();
+    Uploads uploads;
+    uploads.add(index);
+    uploads.add(sentence_index);
+    uploads.send(device);
     const auto leave = [&](at::Tensor& of_sentences) {
         if (of_sentences.defined()) of_sentences = of_sentences.index_select(0, sentence_index);
     };
+    at::Tensor shared_mask, left_mask;  // of the layers before: mostly it is one for all
     for (Layer& layer : layers) {
         const std::int64_t filled = layer.prefix + length;
         const auto move = [&](at::Tensor& from, at::Tensor& to) {
@@ -40,8 +44,14 @@ void DecoderCache::select(const std::vector<std::int64_t>& order, const std::vec
         };
         move(layer.self_keys, layer.spare_keys);
         move(layer.self_values, layer.spare_values);
-        if (shrinks)
-            for (at::Tensor* tensor : {&layer.hidden, &layer.cross_keys, &layer.cross_values, &layer.cross_mask}) leave(*tensor);
+        if (!shrinks) continue;
+        for (at::Tensor* tensor : {&layer.hidden, &layer.cross_keys, &layer.cross_values}) leave(*tensor);
+        if (!layer.cross_mask.defined()) continue;
+        if (!layer.cross_mask.is_same(shared_mask)) {
+            shared_mask = layer.cross_mask;
+            left_mask = shared_mask.index_select(0, sentence_index);
+        }
+        layer.cross_mask = left_mask;
     }
     rows = kept;
     if (!shrinks) return;

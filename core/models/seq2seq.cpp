@@ -46,6 +46,9 @@ Seq2Seq::Seq2Seq(Architecture architecture, std::vector<at::Tensor> weights, at:
       logits_bias_(std::move(logits_bias)),
       compute_(compute) {
     PERMILLE_ASSERT(weights_.size() == layout_.parameters.size());
+    typed_ = weights_;
+    for (std::size_t i = 0; i < typed_.size(); ++i)
+        if (layout_.parameters[i].role == ParameterRole::bias) typed_[i] = typed_[i].to(compute_);
     if (logits_bias_.defined() && logits_bias_.numel() != architecture_.vocab_size)
         throw Error(
             ErrorKind::tensor, "final_logits_bias",
@@ -117,6 +120,7 @@ Seq2Seq::Stack Seq2Seq::make_stack(const std::string& side, std::int64_t layers,
 Forward Seq2Seq::inference(const Attachment* attachment) const {
     Forward forward;
     forward.weights = &weights_;
+    forward.typed = &typed_;
     forward.attachment = attachment;
     forward.compute = compute_;
     return forward;
@@ -262,7 +266,7 @@ void Seq2Seq::check_lengths(const Forward& forward, const Stack& stack, const Ro
 
 at::Tensor Seq2Seq::output_weight(const Forward& forward) const {
     PERMILLE_ASSERT(!forward.mixture);
-    return forward.parameter(projection_).to(compute_);
+    return forward.typed_parameter(projection_);
 }
 
 at::Tensor Seq2Seq::logits(const Forward& forward, const at::Tensor& states) const {
@@ -328,7 +332,7 @@ DecoderCache Seq2Seq::start(const Forward& forward, const Encoded& encoded, std:
             cached.cross_keys = BatchPrefix::joined(cross.keys, cached.cross_keys);
             cached.cross_values = BatchPrefix::joined(cross.values, cached.cross_values);
         }
-        cached.cross_mask = cross.mask(rows, true, options);
+        cached.cross_mask = cross.mask(rows, options);
         cached.prefix = self.length;
         cached.hidden = self.hidden;
         cached.prefix_keys = self.keys;
@@ -338,6 +342,14 @@ DecoderCache Seq2Seq::start(const Forward& forward, const Encoded& encoded, std:
         cache.layers.push_back(std::move(cached));
     }
     return cache;
+}
+
+std::int64_t Seq2Seq::bytes_per_hypothesis(std::int64_t beams, std::int64_t source, std::int64_t max_length) const {
+    constexpr std::int64_t kOwn = 4, kCross = 2,
+                           kLogits = 3;  // keys and values, twice for their own; logits, log-softmax, changed by rules
+    const auto type = static_cast<std::int64_t>(c10::elementSize(compute_));
+    const std::int64_t places = kOwn * max_length + (kCross * source + beams - 1) / beams;  // the source's are of all its beams
+    return architecture_.decoder_layers * places * architecture_.d_model * type + kLogits * architecture_.vocab_size * 4;
 }
 
 void Seq2Seq::pass_step(const Forward& forward, const DecoderCache& cache, const at::Tensor& ids) {

@@ -57,6 +57,9 @@ public:
     std::int64_t longest_target(const Forward& forward) const;
     // Starts a search over encoded sources with `beams` hypotheses each, up to max_length positions.
     DecoderCache start(const Forward& forward, const Encoded& encoded, std::int64_t beams, std::int64_t max_length) const;
+    // What a hypothesis of such a search takes of the device's memory: its part of the cache, of a source of so many tokens, and its
+    // logits.
+    std::int64_t bytes_per_hypothesis(std::int64_t beams, std::int64_t source, std::int64_t max_length) const;
     // One position: tokens [R] -> states [R, D].
     at::Tensor step(const Forward& forward, DecoderCache& cache, const at::Tensor& tokens) const;
 
@@ -99,6 +102,7 @@ private:
     Architecture architecture_;
     Layout layout_;
     std::vector<at::Tensor> weights_;
+    std::vector<at::Tensor> typed_;  // the same with biases in the compute type
     at::Tensor logits_bias_, sinusoids_;
     at::ScalarType compute_;
     Stack encoder_, decoder_;

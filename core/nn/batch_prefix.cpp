@@ -51,14 +51,25 @@ at::Tensor BatchPrefix::joined(const at::Tensor& prefix, const at::Tensor& rest)
     return at::cat({first.expand({sentences, heads, places, head_dim}), rest}, 2);
 }
 
-at::Tensor BatchPrefix::mask(const Rows& rows, bool padding, const at::TensorOptions& options) const {
-    const bool padded = padding && !rows.dense();
-    if (!padded && !hidden.defined()) return {};
-    constexpr double kHidden = -std::numeric_limits<double>::infinity();
-    const at::Tensor added = at::zeros({rows.sentences, length + rows.longest}, options);
-    if (hidden.defined()) added.narrow(1, 0, length).masked_fill_(hidden, kHidden);
-    if (padded) added.narrow(1, length, rows.longest).masked_fill_(rows.keep.logical_not(), kHidden);
-    return added.view({rows.sentences, 1, 1, length + rows.longest});
+at::Tensor BatchPrefix::mask(const Rows& rows, const at::TensorOptions& options, std::int64_t earlier) const {
+    const bool padded = earlier == 0 && !rows.dense();
+    if (!padded && earlier == 0 && !hidden.defined()) return {};
+    const auto make = [&] {
+        constexpr double kHidden = -std::numeric_limits<double>::infinity();
+        at::Tensor all, later;
+        if (padded || hidden.defined()) {
+            const at::Tensor added = at::zeros({rows.sentences, length + rows.longest}, options);
+            if (hidden.defined()) added.narrow(1, 0, length).masked_fill_(hidden, kHidden);
+            if (padded) added.narrow(1, length, rows.longest).masked_fill_(rows.keep.logical_not(), kHidden);
+            all = added.view({rows.sentences, 1, 1, length + rows.longest});
+        }
+        if (earlier == 0) return all;
+        later = at::zeros({1, 1, earlier, length + rows.longest}, options);
+        later.narrow(3, length, rows.longest).masked_fill_(at::ones({earlier, rows.longest}, options.dtype(at::kBool)).triu(1), kHidden);
+        return all.defined() ? all + later : later;
+    };
+    if (hidden.defined()) return make();
+    return rows.mask({.queries = earlier, .before = length, .padding = padded, .type = c10::typeMetaToScalarType(options.dtype())}, make);
 }
 
 at::Tensor prefix_gate(const Forward& forward, int site, const at::Tensor& x) {

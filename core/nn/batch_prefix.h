@@ -17,8 +17,11 @@ struct BatchPrefix {
 
     // Keys or values of the prefix before those of the sentences: [B, H, S, head_dim] -> [B, H, length + S, head_dim].
     static at::Tensor joined(const at::Tensor& prefix, const at::Tensor& rest);
-    // Added to scores, [B, 1, 1, length + S]: minus infinity at hidden places and, with `padding`, at padded keys; undefined: nothing is.
-    at::Tensor mask(const Rows& rows, bool padding, const at::TensorOptions& options) const;
+    // Added to scores [B, H, L, length + S]: minus infinity at hidden places and at padded keys of `rows`, [B, 1, 1, length + S];
+    // undefined: nothing is. earlier: so many queries L that see earlier keys alone, with which padded keys are hidden anyhow; [B or 1, 1,
+    // L, length
+    // + S]. Made once for all layers of a batch, but in mixed ones.
+    at::Tensor mask(const Rows& rows, const at::TensorOptions& options, std::int64_t earlier = 0) const;
 };
 
 // What multiplies the prefix for each query, [N, 1] float32, from the rows x [N, D] that the attention reads; one where an attachment has

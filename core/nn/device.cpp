@@ -1,6 +1,9 @@
 #include "core/nn/device.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/CachingDeviceAllocator.h>
+
+#include <cstring>
 
 #include "core/base/error.h"
 #include "core/nn/accelerators.h"
@@ -62,6 +65,41 @@ at::Tensor upload(const at::Tensor& host, const at::Device& device) {
     if (device.is_cpu()) return host;
     const at::Tensor pinned = at::empty(host.sizes(), host.options().pinned_memory(true)).copy_(host);
     return pinned.to(device, /*non_blocking=*/true);
+}
+
+void Uploads::send(const at::Device& device) {
+    if (!device.is_cpu()) {
+        constexpr std::size_t kAligned = 16;  // more than any type needs
+        const auto room = [](const at::Tensor& tensor) { return (tensor.nbytes() + kAligned - 1) / kAligned * kAligned; };
+        std::erase_if(tensors_, [](const at::Tensor* tensor) { return !tensor->defined(); });
+        std::size_t bytes = 0;
+        for (const at::Tensor* tensor : tensors_) bytes += room(*tensor);
+        const at::Tensor pinned = at::empty({static_cast<std::int64_t>(bytes)}, at::TensorOptions(at::kByte).pinned_memory(true));
+        std::size_t from = 0;
+        for (const at::Tensor* tensor : tensors_) {
+            const at::Tensor whole = tensor->contiguous();
+            if (whole.nbytes() > 0) std::memcpy(pinned.data_ptr<std::uint8_t>() + from, whole.const_data_ptr(), whole.nbytes());
+            from += room(whole);
+        }
+        const at::Tensor there = pinned.to(device, /*non_blocking=*/true);
+        from = 0;
+        for (at::Tensor* tensor : tensors_) {
+            const auto place = static_cast<std::int64_t>(from), size = static_cast<std::int64_t>(tensor->nbytes());
+            from += room(*tensor);
+            *tensor = there.narrow(0, place, size).view(tensor->scalar_type()).view(tensor->sizes());
+        }
+    }
+    tensors_.clear();
+}
+
+DeviceMemory device_memory(const at::Device& device) {
+    c10::DeviceAllocator* allocator = c10::getDeviceAllocator(device.type());
+    const c10::DeviceIndex index = device.has_index() ? device.index() : c10::DeviceIndex{0};
+    const auto [free, total] = allocator->getMemoryInfo(index);
+    const auto stats = allocator->getDeviceStats(index);
+    constexpr auto kAll = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    const std::int64_t unused = stats.reserved_bytes[kAll].current - stats.allocated_bytes[kAll].current;
+    return {static_cast<std::int64_t>(free) + unused, static_cast<std::int64_t>(total)};
 }
 
 }  // namespace permille

@@ -103,6 +103,15 @@ struct AddDropout : torch::autograd::Function<AddDropout> {
 
 }  // namespace
 
+std::unique_lock<std::mutex> shared_generator_at(std::uint64_t stream, const at::Device& device) {
+    static std::mutex one_at_a_time;
+    std::unique_lock lock(one_at_a_time);
+    at::Generator generator = at::globalContext().defaultGenerator(device);
+    const std::lock_guard guard(generator.mutex());
+    generator.set_current_seed(stream);
+    return lock;
+}
+
 at::Tensor dropout(const at::Tensor& x, double p, DropoutStreams& streams) {
     if (p <= 0) return x;
     const auto stream = static_cast<std::int64_t>(streams.next());

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <mutex>
 
 namespace permille {
 
@@ -24,6 +25,10 @@ private:
     std::uint64_t seed_;
     std::uint64_t calls_ = 0;
 };
+
+// Some operators of a card draw their own numbers, and from the one generator that all work on the device shares. For as long as what this
+// returns lives, that generator stands at the beginning of the stream and is nobody else's: what is drawn is a function of the stream.
+[[nodiscard]] std::unique_lock<std::mutex> shared_generator_at(std::uint64_t stream, const at::Device& device);
 
 // x * mask / (1 - p). With p = 0 x itself.
 at::Tensor dropout(const at::Tensor& x, double p, DropoutStreams& streams);

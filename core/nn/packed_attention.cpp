@@ -9,6 +9,8 @@
 #include <cstring>
 #include <vector>
 
+#include "core/base/error.h"
+#include "core/nn/card_attention.h"
 #include "core/nn/vector_clones.h"
 
 namespace permille {
@@ -325,14 +327,17 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
 
 }  // namespace
 
-bool fits_packed_attention(const at::Tensor& queries, const Rows& rows, const Rows& memory_rows) {
+bool fits_packed_attention(const at::Tensor& queries, const Rows& rows, const Rows& memory_rows, std::int64_t heads, double dropout) {
+    if (!queries.device().is_cpu()) return fits_card_attention(queries, heads);
     constexpr std::int64_t kLongest = 256;
     const bool typed = queries.scalar_type() == at::kFloat || queries.scalar_type() == at::kBFloat16;
-    return queries.device().is_cpu() && typed && rows.longest <= kLongest && memory_rows.longest <= kLongest;
+    return typed && dropout <= 0 && rows.longest <= kLongest && memory_rows.longest <= kLongest;
 }
 
 at::Tensor packed_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const Rows& rows,
-                            const Rows& memory_rows, std::int64_t heads, bool causal) {
+                            const Rows& memory_rows, std::int64_t heads, bool causal, double dropout, DropoutStreams& streams) {
+    if (!queries.device().is_cpu()) return card_attention(queries, keys, values, rows, memory_rows, heads, causal, dropout, streams);
+    PERMILLE_ASSERT(dropout <= 0);
     return PackedAttention::apply(queries, keys, values, rows.lengths, memory_rows.lengths, heads, causal);
 }
 

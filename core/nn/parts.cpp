@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "core/nn/batch_prefix.h"
 #include "core/nn/matmul.h"
@@ -17,6 +16,12 @@ const at::Tensor& Forward::parameter(int index) const {
     const auto i = static_cast<std::size_t>(index);
     if (attachment && attachment->parameters[i].defined()) return attachment->parameters[i];
     return (*weights)[i];
+}
+
+at::Tensor Forward::typed_parameter(int index) const {
+    const auto i = static_cast<std::size_t>(index);
+    if (typed && !(attachment && attachment->parameters[i].defined())) return (*typed)[i];
+    return parameter(index).to(compute);
 }
 
 namespace {
@@ -48,13 +53,14 @@ at::Tensor Forward::through(int site, const at::Tensor& rows, const Passage& pas
 }
 
 at::Tensor Linear::frozen(const Forward& forward, const at::Tensor& x) const {
-    const auto typed = [&](const Forward& own, int index) { return own.parameter(index).to(own.compute); };
-    const auto whole = [&](const Forward& own, const at::Tensor& rows) { return linear_map(rows, typed(own, weight), typed(own, bias)); };
+    const auto whole = [&](const Forward& own, const at::Tensor& rows) {
+        return linear_map(rows, own.typed_parameter(weight), own.typed_parameter(bias));
+    };
     if (!forward.mixture || forward.mixture->runs(site, {bias}).size() == 1) return by_parameters(forward, site, {weight}, whole, x);
     // Where biases differ, the product with the same matrix is one all the same.
-    const auto product = [&](const Forward& own, const at::Tensor& rows) { return linear_map(rows, typed(own, weight)); };
+    const auto product = [&](const Forward& own, const at::Tensor& rows) { return linear_map(rows, own.typed_parameter(weight)); };
     return by_parameters(
-        forward, site, {bias}, [&](const Forward& own, const at::Tensor& rows) { return rows + typed(own, bias); },
+        forward, site, {bias}, [&](const Forward& own, const at::Tensor& rows) { return rows + own.typed_parameter(bias); },
         by_parameters(forward, site, {weight}, product, x));
 }
 
@@ -126,8 +132,9 @@ at::Tensor Attention::operator()(const Forward& forward, const at::Tensor& x, co
     const at::Tensor attended = memory.is_same(x) ? input : memory.to(forward.compute);
     const at::Tensor own = q(forward, input), from = k(forward, attended), what = v(forward, attended);
     const BatchPrefix prefix(forward, site, rows.sentences);
-    if (prefix.length == 0 && !forward.eager_attention && forward.attention_dropout <= 0 && fits_packed_attention(own, rows, memory_rows))
-        return out(forward, packed_attention(own, from, what, rows, memory_rows, heads, causal));
+    if (prefix.length == 0 && !forward.eager_attention && fits_packed_attention(own, rows, memory_rows, heads, forward.attention_dropout))
+        return out(forward,
+                   packed_attention(own, from, what, rows, memory_rows, heads, causal, forward.attention_dropout, forward.streams));
     const at::Tensor queries = split_heads(own, rows, heads);
     at::Tensor keys = split_heads(from, memory_rows, heads), values = split_heads(what, memory_rows, heads);
     const std::int64_t before = prefix.length;
@@ -142,15 +149,9 @@ at::Tensor Attention::operator()(const Forward& forward, const at::Tensor& x, co
     const auto options = queries.options().requires_grad(false);
     const bool eager = forward.eager_attention || forward.attention_dropout > 0 || gate.defined() || trains_in_bfloat16(forward, queries);
     const bool fused_causal = causal && before == 0 && !eager;
-    // With right padding a causal mask hides every padded key from every real query, so it needs no second mask.
-    at::Tensor mask = prefix.mask(memory_rows, !causal, options);  // additive, [B or 1, 1, L or 1, before + L memory]
-    if (mask.defined()) mask = mask.expand({memory_rows.sentences, 1, rows.longest, before + memory_rows.longest});
-    if (causal && !fused_causal) {
-        const at::Tensor later = at::ones({rows.longest, memory_rows.longest}, options.dtype(at::kBool)).triu(1);
-        const at::Tensor hidden = at::zeros({1, 1, rows.longest, before + memory_rows.longest}, options);
-        hidden.narrow(3, before, memory_rows.longest).masked_fill_(later, -std::numeric_limits<double>::infinity());
-        mask = mask.defined() ? mask + hidden : hidden;
-    }
+    at::Tensor mask;  // additive, [B or 1, 1, L, before + L memory]
+    if (!fused_causal) mask = prefix.mask(memory_rows, options, causal ? rows.longest : 0);
+    if (mask.defined() && !causal) mask = mask.expand({memory_rows.sentences, 1, rows.longest, before + memory_rows.longest});
     const auto added = mask.defined() ? std::optional(mask) : std::nullopt;
     at::Tensor context;
     if (eager) context = plain_attention(forward, queries, keys, values, added, gate, before);

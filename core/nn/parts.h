@@ -18,6 +18,7 @@ class Mixture;  // core/nn/mixture.h
 // One forward pass: which attachment, whether it trains, and the type of the matrix work (norms, residuals and the loss stay float32).
 struct Forward {
     const std::vector<at::Tensor>* weights = nullptr;  // by parameter index; matrices in the compute type
+    const std::vector<at::Tensor>* typed = nullptr;    // the same with biases in the compute type, too; null: they are cast when needed
     const Attachment* attachment = nullptr;            // null: the base alone, or a mixed batch
     std::shared_ptr<Mixture> mixture;                  // of a mixed batch, whose sentences have different attachments; else null
     at::ScalarType compute = at::kFloat;
@@ -39,6 +40,8 @@ struct Forward {
     // Of one attachment; of a mixed batch each has its own.
     // The tensor of a parameter: the attachment's own copy, else the base's.
     const at::Tensor& parameter(int index) const;
+    // The same in the compute type: matrices and biases.
+    at::Tensor typed_parameter(int index) const;
     const AttentionPrefix* prefix(int site) const {
         return attachment && !attachment->prefixes.at(site).empty() ? attachment->prefixes.at(site).front().get() : nullptr;
     }

@@ -44,28 +44,54 @@ struct PackRows : torch::autograd::Function<PackRows> {
 
 std::int64_t Rows::count() const { return std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0}); }
 
-Rows Rows::of(const std::vector<std::int64_t>& lengths, const at::Device& device) {
+namespace {
+
+// Rows on the host; what places them is undefined when they are dense.
+Rows rows_of(const std::vector<std::int64_t>& lengths) {
     PERMILLE_ASSERT(!lengths.empty());
     Rows rows;
     rows.sentences = static_cast<std::int64_t>(lengths.size());
     rows.longest = *std::max_element(lengths.begin(), lengths.end());
     rows.lengths = lengths;
+    rows.starts = at::zeros({rows.sentences + 1}, at::kInt);
+    auto* start = rows.starts.data_ptr<std::int32_t>();
+    for (const std::int64_t length : lengths) {
+        PERMILLE_ASSERT(length > 0);
+        start[1] = start[0] + static_cast<std::int32_t>(length);
+        ++start;
+    }
     const std::int64_t count = rows.count();
     if (count == rows.sentences * rows.longest) return rows;
-    at::Tensor index = at::empty({count}, at::kLong);
-    at::Tensor keep = at::zeros({rows.sentences, rows.longest}, at::kBool);
-    auto* places = index.data_ptr<std::int64_t>();
-    auto* real = keep.data_ptr<bool>();
-    for (std::int64_t b = 0; b < rows.sentences; ++b) {
-        PERMILLE_ASSERT(lengths[static_cast<std::size_t>(b)] > 0);
+    rows.index = at::empty({count}, at::kLong);
+    rows.keep = at::zeros({rows.sentences, rows.longest}, at::kBool);
+    auto* places = rows.index.data_ptr<std::int64_t>();
+    auto* real = rows.keep.data_ptr<bool>();
+    for (std::int64_t b = 0; b < rows.sentences; ++b)
         for (std::int64_t t = 0; t < lengths[static_cast<std::size_t>(b)]; ++t) {
             *places++ = b * rows.longest + t;
             real[b * rows.longest + t] = true;
         }
-    }
-    rows.index = upload(index, device);
-    rows.keep = upload(keep, device);
     return rows;
+}
+
+}  // namespace
+
+Rows Rows::of(const std::vector<std::int64_t>& lengths, const at::Device& device) {
+    Rows rows = rows_of(lengths);
+    Uploads uploads;
+    rows.add_to(uploads);
+    uploads.send(device);
+    return rows;
+}
+
+void Rows::add_to(Uploads& uploads) {
+    for (at::Tensor* tensor : {&index, &keep, &starts}) uploads.add(*tensor);
+}
+
+const at::Tensor& Rows::mask(const Mask& which, const std::function<at::Tensor()>& make) const {
+    at::Tensor& mask = (*masks_)[which];
+    if (!mask.defined()) mask = make();
+    return mask;
 }
 
 TokenRows TokenRows::of(const std::vector<std::vector<std::int64_t>>& sentences, const at::Device& device) {
@@ -73,20 +99,26 @@ TokenRows TokenRows::of(const std::vector<std::vector<std::int64_t>>& sentences,
     lengths.reserve(sentences.size());
     for (const auto& sentence : sentences) lengths.push_back(static_cast<std::int64_t>(sentence.size()));
     TokenRows tokens;
-    tokens.rows = Rows::of(lengths, device);
+    tokens.rows = rows_of(lengths);
     const std::int64_t count = tokens.rows.count();
-    at::Tensor ids = at::empty({count}, at::kLong);
-    at::Tensor positions = at::empty({count}, at::kLong);
-    auto* id = ids.data_ptr<std::int64_t>();
-    auto* position = positions.data_ptr<std::int64_t>();
+    tokens.ids = at::empty({count}, at::kLong);
+    tokens.positions = at::empty({count}, at::kLong);
+    auto* id = tokens.ids.data_ptr<std::int64_t>();
+    auto* position = tokens.positions.data_ptr<std::int64_t>();
     for (const auto& sentence : sentences) {
         id = std::copy(sentence.begin(), sentence.end(), id);
         std::iota(position, position + sentence.size(), std::int64_t{0});
         position += sentence.size();
     }
-    tokens.ids = upload(ids, device);
-    tokens.positions = upload(positions, device);
+    Uploads uploads;
+    tokens.add_to(uploads);
+    uploads.send(device);
     return tokens;
+}
+
+void TokenRows::add_to(Uploads& uploads) {
+    rows.add_to(uploads);
+    for (at::Tensor* tensor : {&ids, &positions}) uploads.add(*tensor);
 }
 
 PromptedRows PromptedRows::of(const TokenRows& tokens, const std::vector<std::int64_t>& front, const std::vector<std::int64_t>& back) {
@@ -106,13 +138,17 @@ PromptedRows PromptedRows::of(const TokenRows& tokens, const std::vector<std::in
         made += extra;
         lengths[b] += extra;
     }
-    const auto moved = [&](const std::vector<std::int64_t>& list) { return upload(at::tensor(list, at::kLong), device); };
+    const auto host = [](const std::vector<std::int64_t>& list) { return at::tensor(list, at::kLong); };
     PromptedRows result;
-    result.order = moved(order);
-    result.virtual_rows = moved(virtual_rows);
-    result.real_rows = moved(real_rows);
-    result.tokens.rows = Rows::of(lengths, device);
-    result.tokens.positions = moved(positions);
+    result.order = host(order);
+    result.virtual_rows = host(virtual_rows);
+    result.real_rows = host(real_rows);
+    result.tokens.rows = rows_of(lengths);
+    result.tokens.positions = host(positions);
+    Uploads uploads;
+    result.tokens.add_to(uploads);
+    for (at::Tensor* tensor : {&result.order, &result.virtual_rows, &result.real_rows}) uploads.add(*tensor);
+    uploads.send(device);
     result.tokens.ids = at::full({real + made}, -1, tokens.ids.options()).index_copy_(0, result.real_rows, tokens.ids);
     return result;
 }

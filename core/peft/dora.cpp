@@ -43,7 +43,7 @@ public:
         const at::Tensor weight = forward.parameter(weight_), share = shares(weight).to(x.scalar_type());
         const at::Tensor input = dropout(x, rate, forward.streams);
         const at::Tensor plain =
-            rate > 0 ? linear_map(input, weight.to(x.scalar_type())) : y - forward.parameter(bias_).to(y.scalar_type());
+            rate > 0 ? linear_map(input, weight.to(x.scalar_type())) : y - forward.typed_parameter(bias_).to(y.scalar_type());
         const at::Tensor low = linear_map(linear_map(input, a_.to(x.scalar_type())), b_.to(x.scalar_type()));
         return y + (share - 1) * plain + share * scale_ * low;
     }

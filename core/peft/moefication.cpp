@@ -84,7 +84,7 @@ private:
         made->bias = by_expert(forward.parameter(block.fc1.bias), 0).view({experts_, size});
         made->outer = by_expert(forward.parameter(block.fc2.weight), 1);
         if (!router_.empty()) made->outer = made->outer.view({-1, experts_, size}).permute({1, 2, 0}).contiguous();
-        made->outer_bias = forward.parameter(block.fc2.bias).to(forward.compute);
+        made->outer_bias = forward.typed_parameter(block.fc2.bias);
         return arranged_ = made;
     }
 

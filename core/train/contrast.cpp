@@ -15,7 +15,7 @@ namespace {
 
 using Numbers = std::vector<std::int64_t>;
 
-at::Tensor moved(const Numbers& numbers, const at::Device& device) { return upload(at::tensor(numbers, at::kLong), device); }
+at::Tensor on_host(const Numbers& numbers) { return at::tensor(numbers, at::kLong); }
 
 // Where each sentence's rows begin in packed rows.
 Numbers starts_of(const Numbers& lengths) {
@@ -34,14 +34,10 @@ Numbers rows_of(const Numbers& lengths, const Numbers& sentences) {
     return rows;
 }
 
-Encoded chosen(const Encoded& encoded, const Numbers& sentences) {
-    const Numbers& lengths = encoded.tokens.rows.lengths;
-    const at::Tensor rows = moved(rows_of(lengths, sentences), encoded.states.device());
-    Numbers left;
-    for (const std::int64_t sentence : sentences) left.push_back(lengths[static_cast<std::size_t>(sentence)]);
-    return {encoded.states.index_select(0, rows),
-            {Rows::of(left, encoded.states.device()), encoded.tokens.ids.index_select(0, rows),
-             encoded.tokens.positions.index_select(0, rows)}};
+Numbers lengths_of(const Numbers& lengths, const Numbers& sentences) {
+    Numbers chosen;
+    for (const std::int64_t sentence : sentences) chosen.push_back(lengths[static_cast<std::size_t>(sentence)]);
+    return chosen;
 }
 
 }  // namespace
@@ -69,14 +65,18 @@ at::Tensor contrast_of(const at::Tensor& log_p, const Numbers& lengths, const Nu
                 if (i > 0) wrong_rows.push_back(row);
             }
         }
-    const at::Device device = log_p.device();
-    const at::Tensor sums = at::zeros({count}, log_p.options()).index_add(0, moved(candidate_of_row, device), log_p);
-    const at::Tensor scores = sums / moved(lengths, device);
+    at::Tensor candidates = on_host(candidate_of_row), tokens = on_host(lengths), in_table = on_host(places),
+               of_wrong = on_host(wrong_rows);
+    Uploads uploads;
+    for (at::Tensor* tensor : {&candidates, &tokens, &in_table, &of_wrong}) uploads.add(*tensor);
+    uploads.send(log_p.device());
+    const at::Tensor sums = at::zeros({count}, log_p.options()).index_add(0, candidates, log_p);
+    const at::Tensor scores = sums / tokens;
     const at::Tensor table = at::full({sentences * most}, -std::numeric_limits<float>::infinity(), log_p.options())
-                                 .index_copy(0, moved(places, device), scores)
+                                 .index_copy(0, in_table, scores)
                                  .view({sentences, most});
     const at::Tensor ranking = -at::log_softmax(table, 1).select(1, 0).sum() / static_cast<double>(totals.sentences);
-    const at::Tensor wrong = log_p.index_select(0, moved(wrong_rows, device));
+    const at::Tensor wrong = log_p.index_select(0, of_wrong);
     return ranking - (1.01 - wrong.exp()).log().sum() / static_cast<double>(totals.labels);
 }
 
@@ -108,11 +108,21 @@ at::Tensor contrast_loss(const Seq2Seq& base, const Forward& forward, const Cont
         }
         of_sentence.push_back(static_cast<std::int64_t>(candidates.size()) + 1);
     }
-    const at::Device device = base.device();
-    const at::Tensor wrong_states = base.decode(forward, chosen(encoded, repeated), TokenRows::of(inputs, device));
-    const at::Tensor rows = moved(reference_rows, device), together = moved(order, device);
+    const Numbers& source_lengths = encoded.tokens.rows.lengths;
+    at::Tensor source_rows = on_host(rows_of(source_lengths, repeated)), rows = on_host(reference_rows), together = on_host(order),
+               more_labels = on_host(wrong_labels);
+    Rows source = Rows::of(lengths_of(source_lengths, repeated), at::kCPU);
+    TokenRows wrong = TokenRows::of(inputs, at::kCPU);
+    Uploads uploads;
+    source.add_to(uploads);
+    wrong.add_to(uploads);
+    for (at::Tensor* tensor : {&source_rows, &rows, &together, &more_labels}) uploads.add(*tensor);
+    uploads.send(base.device());
+    const Encoded read = {encoded.states.index_select(0, source_rows),
+                          {source, encoded.tokens.ids.index_select(0, source_rows), encoded.tokens.positions.index_select(0, source_rows)}};
+    const at::Tensor wrong_states = base.decode(forward, read, wrong);
     const at::Tensor all_states = at::cat({states.index_select(0, rows), wrong_states}).index_select(0, together);
-    const at::Tensor all_labels = at::cat({labels.index_select(0, rows), moved(wrong_labels, device)}).index_select(0, together);
+    const at::Tensor all_labels = at::cat({labels.index_select(0, rows), more_labels}).index_select(0, together);
     const at::Tensor log_p = label_log_probabilities(all_states, base.output_weight(forward), base.logits_bias(), all_labels);
     return contrast_of(log_p, candidate_lengths, of_sentence, totals);
 }

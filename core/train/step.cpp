@@ -27,7 +27,13 @@ TensorBatch collate(const std::vector<TokenPair>& pairs, const BatchPlan& plan, 
     at::Tensor labels = at::empty({count}, at::kLong);
     auto* label = labels.data_ptr<std::int64_t>();
     for (const auto index : plan) label = std::copy(pairs[index].labels.begin(), pairs[index].labels.end(), label);
-    return {TokenRows::of(sources, device), TokenRows::of(inputs, device), upload(labels, device), count};
+    TensorBatch batch{TokenRows::of(sources, at::kCPU), TokenRows::of(inputs, at::kCPU), labels, count};
+    Uploads uploads;
+    batch.source.add_to(uploads);
+    batch.target.add_to(uploads);
+    uploads.add(batch.labels);
+    uploads.send(device);
+    return batch;
 }
 
 namespace {
@@ -82,10 +88,11 @@ Found forward_backward(const StepTask& task, std::int64_t pieces) {
         for (const auto index : plan) found.size.labels += static_cast<std::int64_t>((*task.pairs)[index].labels.size());
     const ContrastTotals totals = task.contrast ? ContrastTotals::of(*task.contrast, plans) : ContrastTotals();
     const Smoothing smoothing = settings.smoothing_convention == "fairseq" ? Smoothing::fairseq : Smoothing::torch;
-    std::uint64_t part = 0;
-    for (const BatchPlan& plan : plans) {
-        const TensorBatch batch = collate(*task.pairs, plan, base.architecture(), base.device());
-        const std::uint64_t masks = DropoutStreams::mix(state.seed * 1000003ULL + static_cast<std::uint64_t>(state.update) * 64 + part++);
+    const bool is_prepared = pieces == 1 && task.prepared.size() == plans.size();
+    for (std::size_t part = 0; part < plans.size(); ++part) {
+        const BatchPlan& plan = plans[part];
+        const TensorBatch batch = is_prepared ? task.prepared[part] : collate(*task.pairs, plan, base.architecture(), base.device());
+        const std::uint64_t masks = DropoutStreams::mix(state.seed * 1000003ULL + static_cast<std::uint64_t>(state.update) * 64 + part);
         Forward forward = base.training(*attached.attachment, settings.dropout, masks);
         if (settings.gradient_checkpointing)
             for (const at::Tensor& value : attached.values)

@@ -27,6 +27,7 @@ struct StepTask {
     TrainingState* state = nullptr;
     const std::vector<TokenPair>* pairs = nullptr;  // the training text
     std::vector<BatchPlan> batches;                 // of it, accumulated
+    std::vector<TensorBatch> prepared = {};         // these batches on the device already; empty: they are made when their turn comes
     const Seq2Seq* teacher = nullptr;               // to distil from; null: none
     const Contrast* contrast = nullptr;             // wrong translations to train against; null: none
     EventSink sink;                                 // learns of splits

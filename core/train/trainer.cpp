@@ -65,21 +65,39 @@ CheckpointOwner Trainer::owner() const { return {state_.identity(train_.size()),
 void Trainer::save_checkpoint() {
     if (checkpoint_.empty()) return;
     state_.read(hooks_.sink);
-    writer_.write(state_, owner(), batches_.position());
+    const std::int64_t ahead = ahead_ ? static_cast<std::int64_t>(ahead_->plans.size()) : 0;
+    writer_.write(state_, owner(), batches_.position() - ahead);
 }
 
 bool Trainer::resume() {
     if (checkpoint_.empty()) return false;
     const auto position = read_checkpoint(checkpoint_, state_, owner());
     if (position) batches_.seek(*position);
+    ahead_.reset();
     return position.has_value();
+}
+
+Trainer::Batches Trainer::next_batches() {
+    Batches next;
+    for (std::int64_t i = 0; i < state_.settings.accumulate; ++i) next.plans.push_back(batches_.next());
+    if (state_.base.device().is_cpu()) return next;
+    try {
+        for (const BatchPlan& plan : next.plans)
+            next.tensors.push_back(collate(train_, plan, state_.base.architecture(), state_.base.device()));
+    } catch (const c10::OutOfMemoryError&) {
+        next.tensors.clear();  // there will be room when the update before has ended
+    }
+    return next;
 }
 
 void Trainer::update() {
     const double started = now();
-    StepTask task{&state_, &train_, {}, hooks_.teacher, hooks_.contrast, hooks_.sink};
-    for (std::int64_t i = 0; i < state_.settings.accumulate; ++i) task.batches.push_back(batches_.next());
+    Batches batches = ahead_ ? std::move(*ahead_) : next_batches();
+    ahead_.reset();
+    StepTask task{&state_, &train_, std::move(batches.plans), std::move(batches.tensors), hooks_.teacher, hooks_.contrast, hooks_.sink};
     const StepSize size = training_step({&task, 1}).front();
+    // Before the state is read, for which the host waits: the card has the next batch when this one is done.
+    if (!state_.base.device().is_cpu() && state_.update < state_.settings.updates) ahead_ = next_batches();
     window_.labels += size.labels;
     window_.tokens += size.tokens;
     ++window_.updates;

@@ -62,6 +62,12 @@ public:
     double valid_loss(const std::stop_token& stop = {}) const;
 
 private:
+    // The batches of an update. On a card their tensors are made and copied there while it computes the update before.
+    struct Batches {
+        std::vector<BatchPlan> plans;
+        std::vector<TensorBatch> tensors;  // empty on the CPU, which has no time to spare
+    };
+    Batches next_batches();
     void update();
     void report(const TrainingState::Sums& sums) const;
     // False when stopped on the way: then nothing has changed.
@@ -74,6 +80,7 @@ private:
     const std::vector<TokenPair>& valid_;
     TrainerHooks hooks_;
     BatchSequence batches_;
+    std::optional<Batches> ahead_;  // given by the sequence, but not trained on yet
     std::filesystem::path checkpoint_;
     std::string text_;  // fingerprint of text and wrong translations; with a checkpoint only
     CheckpointWriter writer_;

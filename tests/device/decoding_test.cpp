@@ -101,7 +101,7 @@ TEST_CASE("labels are scored on a device as on the CPU", "[device]") {
     require_close(scores(*there->network), scores(*model->network), 1e-4);
 }
 
-TEST_CASE("a step of decoding waits for the device once", "[device]") {
+TEST_CASE("a step of decoding waits for the device once and sends it two copies, and four with rules", "[device]") {
     const auto sources = some_sources();
     const auto model = tiny_model(families().front()), there = on_device(*model);
     const auto steps = [](const std::vector<std::vector<Candidate>>& found) {
@@ -119,8 +119,43 @@ TEST_CASE("a step of decoding waits for the device once", "[device]") {
         for (const auto& [operation, count] : device_work().waited_in) where += operation + " " + std::to_string(count) + ", ";
         INFO(where);
         REQUIRE(device_work().waits <= settings.max_length);
+        const std::int64_t chosen = steps(found) - 1;                // tokens that follow the start
+        REQUIRE(device_work().uploads <= (rules ? 4 : 2) * chosen);  // tokens with their scores, and which go on; penalties and bans
+        REQUIRE(device_work().launches <= 150 * chosen);             // of three layers; the encoder's are among them
         reset_device_work();
         const auto drawn = sample(*there, nullptr, sources, settings);
+        REQUIRE(device_work().uploads <= (rules ? 3 : 1) * steps(drawn));
         REQUIRE(device_work().waits <= steps(drawn));
     }
+}
+
+TEST_CASE("a search takes no more of a device's memory than is free", "[device]") {
+    const auto sources = some_sources();
+    const auto model = tiny_model(families().front()), there = on_device(*model);
+    const SearchSettings settings = short_search(2);
+    const auto batches = [&] {
+        std::vector<std::size_t> sizes;
+        search_in_batches(*there, one_task_each(sources.size(), nullptr), sources, settings, 2, {}, [&](const auto& batch, const auto&) {
+            sizes.push_back(batch.size());
+            return std::vector<std::vector<Candidate>>(batch.size());
+        });
+        return sizes;
+    };
+    REQUIRE(batches() == std::vector<std::size_t>{9});
+    std::size_t longest = 0;
+    for (const Tokens& source : sources) longest = std::max(longest, source.size());
+    const std::int64_t bytes = there->bytes_per_hypothesis(2, static_cast<std::int64_t>(longest), settings.max_length);
+    // 3 layers, keys and values of 14 places twice, keys and values of the source for two beams, 16 float32 numbers; logits three times.
+    REQUIRE(bytes == 3 * (4 * 14 + static_cast<std::int64_t>(longest)) * 16 * 4 + 3 * 50 * 4);
+    const auto want = beam_search(*there, nullptr, sources, settings);
+    set_standin_memory(2 * 8 * bytes, 0);  // half of it holds the hypotheses of four sentences
+    const auto sizes = batches();
+    const auto got = beam_search(*there, nullptr, sources, settings);
+    set_standin_memory(0, 0);
+    const auto alone = batches();
+    set_standin_memory(std::int64_t{1} << 35, 0);
+    REQUIRE(sizes.front() == 4);
+    REQUIRE(sizes.size() >= 2);
+    REQUIRE(alone == std::vector<std::size_t>(9, 1));
+    require_same_ids(got, want);
 }

@@ -3,6 +3,7 @@
 
 #include "core/nn/backward.h"
 #include "core/nn/device.h"
+#include "core/nn/dropout.h"
 #include "tests/support/standin_device.h"
 #include "tests/support/tensors.h"
 #include "tests/support/test.h"
@@ -61,6 +62,52 @@ TEST_CASE("the stand-in device refuses tensors of another device and the shared 
     const at::Tensor drawn = at::zeros({100}, there.options()).bernoulli_(0.5, generator);
     generator.set_current_seed(3);
     require_same(at::zeros({100}, there.options()).bernoulli_(0.5, generator).to(at::kCPU), drawn.to(at::kCPU));
+}
+
+TEST_CASE("several tensors go to a device in one copy, as they are", "[device]") {
+    at::Tensor ids = at::tensor({3, -1, 5}, at::kLong), keep = at::tensor({1, 0, 1, 1, 0}, at::kInt).to(at::kBool).view({1, 5}), none;
+    at::Tensor starts = at::tensor({0, 7}, at::kInt), nothing = at::empty({0}, at::kLong),
+               turned = at::arange(6, at::kFloat).view({2, 3}).t();
+    const std::vector<at::Tensor> want = {ids, keep, starts, nothing, turned};
+    const auto send = [&](const at::Device& device) {
+        std::vector<at::Tensor> list = {ids, keep, starts, nothing, turned, none};
+        Uploads uploads;
+        for (at::Tensor& tensor : list) uploads.add(tensor);
+        uploads.send(device);
+        REQUIRE_FALSE(list.back().defined());
+        list.pop_back();
+        return list;
+    };
+    const auto here = send(at::kCPU);
+    reset_device_work();
+    const auto there = send(standin_device());
+    REQUIRE(device_work().uploads == 1);
+    REQUIRE(device_work().waits == 0);
+    REQUIRE(device_work().launches == 0);
+    for (std::size_t i = 0; i < want.size(); ++i) {
+        REQUIRE(here[i].is_same(want[i]));
+        REQUIRE(there[i].device() == standin_device());
+        REQUIRE(there[i].scalar_type() == want[i].scalar_type());
+        REQUIRE(there[i].is_contiguous());
+        require_same(there[i].to(at::kCPU), want[i].contiguous());
+    }
+}
+
+TEST_CASE("the memory of a device is what its driver and libtorch's allocator have left", "[device]") {
+    set_standin_memory(3000, 500);
+    REQUIRE(device_memory(standin_device()).free == 3500);
+    REQUIRE(device_memory(standin_device()).total == std::int64_t{1} << 36);
+    set_standin_memory(std::int64_t{1} << 35, 0);
+}
+
+TEST_CASE("the generator that all share draws for a stream when it was put there for the call", "[device]") {
+    const auto drawn = [](std::uint64_t stream) {
+        const auto only = shared_generator_at(stream, standin_device());
+        return take_shared_seed();
+    };
+    REQUIRE(drawn(5) == 5);
+    REQUIRE(drawn(0xffffffffffffffffULL) == 0xffffffffffffffffULL);
+    require_refused([] { take_shared_seed(); }, "share");
 }
 
 TEST_CASE("the stand-in device counts launches, waits and uploads", "[device]") {

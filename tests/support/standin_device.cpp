@@ -8,6 +8,7 @@
 #include <ATen/ops/as_strided_native.h>
 #include <ATen/ops/view_native.h>
 #include <c10/core/Allocator.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>
 
@@ -41,11 +42,13 @@ void count_wait(const std::string& where) {
     ++all.work.waited_in[where];
 }
 
-void count(std::int64_t DeviceWork::*what) {
+void count_upload() {
     Counted& all = counted();
     const std::lock_guard lock(all.mutex);
-    ++(all.work.*what);
+    ++all.work.uploads;
 }
+
+void count_launch(const std::string& name) { count_launches(name, 1); }
 
 // ---- memory
 
@@ -55,12 +58,26 @@ void* disguised(const void* address) {
     return address ? reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(address) ^ kDisguise) : nullptr;
 }
 
-struct StandinAllocator : c10::Allocator {
+struct StandinAllocator : c10::DeviceAllocator {
     c10::DataPtr allocate(std::size_t size) override {
         void* memory = size > 0 ? std::aligned_alloc(64, (size + 63) / 64 * 64) : nullptr;
         return {disguised(memory), memory, &std::free, standin_device()};
     }
     void copy_data(void* to, const void* from, std::size_t size) const override { std::memcpy(disguised(to), disguised(from), size); }
+    bool initialized() override { return true; }
+    void emptyCache(c10::MempoolId_t) override {}
+    void recordStream(const c10::DataPtr&, c10::Stream) override {}
+    c10::CachingDeviceAllocator::DeviceStats getDeviceStats(c10::DeviceIndex) override {
+        c10::CachingDeviceAllocator::DeviceStats stats;
+        stats.reserved_bytes[0].current = unused;
+        return stats;
+    }
+    void resetAccumulatedStats(c10::DeviceIndex) override {}
+    void resetPeakStats(c10::DeviceIndex) override {}
+    std::pair<std::size_t, std::size_t> getMemoryInfo(c10::DeviceIndex) override { return {static_cast<std::size_t>(free), kTotal}; }
+
+    static constexpr std::size_t kTotal = std::size_t{1} << 36;
+    std::int64_t free = std::int64_t{1} << 35, unused = 0;
 };
 
 // Memory of the host from which a card could copy while the host goes on.
@@ -100,7 +117,10 @@ struct StandinGenerator : c10::GeneratorImpl {
     StandinGenerator()
         : c10::GeneratorImpl(standin_device(), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)),
           host(at::detail::createCPUGenerator()) {}
-    void set_current_seed(std::uint64_t value) override { host.set_current_seed(value); }
+    void set_current_seed(std::uint64_t value) override {
+        host.set_current_seed(value);
+        is_new = true;
+    }
     void set_offset(std::uint64_t value) override { host.set_offset(value); }
     std::uint64_t get_offset() const override { return host.get_offset(); }
     std::uint64_t current_seed() const override { return host.current_seed(); }
@@ -113,7 +133,13 @@ struct StandinGenerator : c10::GeneratorImpl {
         return copy;
     }
     mutable at::Generator host;
+    bool is_new = false;  // seeded, and nothing was drawn since
 };
+
+const at::Generator& shared_generator() {
+    static const at::Generator generator = at::make_generator<StandinGenerator>();
+    return generator;
+}
 
 // ---- what libtorch asks of a device
 
@@ -145,6 +171,7 @@ struct StandinHooks : at::PrivateUse1HooksInterface {
     c10::DeviceIndex getCurrentDevice() const override { return 0; }
     c10::DeviceIndex exchangeDevice(c10::DeviceIndex) const override { return 0; }
     c10::DeviceIndex maybeExchangeDevice(c10::DeviceIndex) const override { return 0; }
+    const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override { return shared_generator(); }
     at::Generator getNewGenerator(c10::DeviceIndex) const override { return at::make_generator<StandinGenerator>(); }
     at::Device getDeviceFromPtr(void*) const override { return standin_device(); }
     bool isPinnedPtr(const void* memory) const override { return PinnedAllocator::holds(memory); }
@@ -296,7 +323,7 @@ void compute(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
         }
     }
     call.take_over();
-    count(&DeviceWork::launches);
+    count_launch(name);
     if (waits) count_wait(name);
 }
 
@@ -318,8 +345,8 @@ at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool non_bloc
     const bool pinned = (down && PinnedAllocator::holds(to.storage().data())) || (up && PinnedAllocator::holds(from.storage().data()));
     if (down && !(non_blocking && pinned)) count_wait("copy to the host");
     if (up && !(non_blocking && pinned)) count_wait("copy from the host");
-    if (up) count(&DeviceWork::uploads);
-    if (!down && !up) count(&DeviceWork::launches);
+    if (up) count_upload();
+    if (!down && !up) count_launch("copy");
     const at::Tensor target = down ? to : call.on_host(to);
     target.copy_(up ? from : call.on_host(from));
     return to;
@@ -339,6 +366,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
     library.impl("_local_scalar_dense", &read_number);
     library.impl("as_strided", &at::native::as_strided_tensorimpl);
     library.impl("view", &at::native::view);
+    library.impl("view.dtype", &at::native::view_dtype);
     library.impl("_reshape_alias", &at::native::_reshape_alias);
     // Of these the CPU has no kernel of its own but CUDA has: one launch, not many.
     for (const char* name : {"native_layer_norm", "_foreach_norm.Scalar", "_foreach_mul_.Scalar", "_foreach_mul_.Tensor",
@@ -359,6 +387,34 @@ const bool kRegistered = [] {
 }  // namespace
 
 at::Device standin_device() { return at::Device(kType, 0); }
+
+void set_standin_memory(std::int64_t free, std::int64_t unused) {
+    device_allocator.free = free;
+    device_allocator.unused = unused;
+}
+
+at::Tensor standin_as_host(const at::Tensor& tensor) {
+    TORCH_CHECK(tensor.device().type() == kType, "a tensor on ", tensor.device(), " among those on ", standin_device());
+    return Call().on_host(tensor);
+}
+
+at::Tensor standin_from_host(const at::Tensor& host) { return Call().on_device(host); }
+
+void count_launches(const std::string& name, std::int64_t launches) {
+    Counted& all = counted();
+    const std::lock_guard lock(all.mutex);
+    all.work.launches += launches;
+    all.work.launched[name] += launches;
+}
+
+std::uint64_t take_shared_seed() {
+    at::Generator generator = shared_generator();
+    const std::lock_guard lock(generator.mutex());
+    auto* own = static_cast<StandinGenerator*>(generator.unsafeGetGeneratorImpl());
+    TORCH_CHECK(own->is_new, "draws from the generator that all runs on the device share, which was not seeded for it");
+    own->is_new = false;
+    return own->current_seed();
+}
 
 DeviceWork device_work() {
     Counted& all = counted();

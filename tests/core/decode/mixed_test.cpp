@@ -97,7 +97,7 @@ TEST_CASE("a batch has the attachments of its tasks, own copies of the base last
     const std::vector<SearchTask> tasks = {{0, full.attachment.get()}, {1, nullptr}, {2, lora.attachment.get()}, {3, nullptr}};
     std::vector<Share> seen;
     SearchSettings settings;
-    search_in_batches(model->architecture(), tasks, kSources, settings, 1, {}, [&](const auto& batch, const auto&) {
+    search_in_batches(*model, tasks, kSources, settings, 1, {}, [&](const auto& batch, const auto&) {
         seen = shares_of(batch);
         return Lists(batch.size());
     });
@@ -128,7 +128,7 @@ TEST_CASE("what fills batches with one adapter is not mixed, what is left is", "
         return found;
     };
     const Lists found = search_in_batches(
-        model->architecture(), tasks, sources, settings, 2, [&](auto n) { told.push_back(n); }, look);
+        *model, tasks, sources, settings, 2, [&](auto n) { told.push_back(n); }, look);
     REQUIRE(sizes == std::vector<std::size_t>{4, 4, 4, 1});
     REQUIRE(attachments == std::vector<std::size_t>{1, 1, 3, 1});
     REQUIRE(told == std::vector<std::int64_t>{4, 8, 12, 13});

@@ -14,6 +14,8 @@ using namespace permille::test;
 
 namespace {
 
+DropoutStreams no_streams;
+
 // The definition, in float64, a sentence and a head at a time.
 at::Tensor defined_attention(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values, const Rows& rows,
                              const Rows& memory_rows, std::int64_t heads, bool causal) {
@@ -66,8 +68,8 @@ TEST_CASE("attention over packed rows and its gradients equal the definition", "
     };
     const at::Tensor want = defined_attention(queries, keys, values, rows, memory_rows, one.heads, one.causal);
     const std::vector<at::Tensor> want_gradients = gradients(want);
-    REQUIRE(fits_packed_attention(queries, rows, memory_rows));
-    const at::Tensor got = packed_attention(queries, keys, values, rows, memory_rows, one.heads, one.causal);
+    REQUIRE(fits_packed_attention(queries, rows, memory_rows, one.heads));
+    const at::Tensor got = packed_attention(queries, keys, values, rows, memory_rows, one.heads, one.causal, 0, no_streams);
     REQUIRE(got.scalar_type() == type);
     const std::vector<at::Tensor> got_gradients = gradients(got);
     // libtorch's own attention is off by up to 3e-5 on such numbers in float32. bfloat16 has eight bits: what goes in and comes out is
@@ -83,20 +85,20 @@ TEST_CASE("attention over packed rows does not depend on threads or on what else
     const at::Tensor q = at::randn({34, 48}), k = at::randn({34, 48}), v = at::randn({34, 48});
     const auto with_threads = [&](std::int64_t count) {
         use_threads(count);
-        const at::Tensor result = packed_attention(q, k, v, rows, rows, 3, true);
+        const at::Tensor result = packed_attention(q, k, v, rows, rows, 3, true, 0, no_streams);
         use_threads(0);
         return result;
     };
     const at::Tensor one = with_threads(1);
     require_same(with_threads(2), one);
     const auto tail = [](const at::Tensor& x) { return x.narrow(0, 30, 4); };
-    require_same(packed_attention(tail(q), tail(k), tail(v), last, last, 3, true), tail(one));
+    require_same(packed_attention(tail(q), tail(k), tail(v), last, last, 3, true, 0, no_streams), tail(one));
 }
 
 TEST_CASE("gradients of packed attention that nobody wants are not made", "[nn]") {
     const Rows rows = Rows::of({6, 3}, at::kCPU);
     const at::Tensor q = at::randn({9, 32}), k = at::randn({9, 32}), v = at::randn({9, 32}).requires_grad_(true);
-    const at::Tensor out = packed_attention(q, k, v, rows, rows, 2, false);
+    const at::Tensor out = packed_attention(q, k, v, rows, rows, 2, false, 0, no_streams);
     torch::autograd::backward({out.sum()}, {});
     REQUIRE(v.grad().defined());
     REQUIRE_FALSE(q.grad().defined());
