@@ -225,7 +225,7 @@ double update_seconds(const ModelDescription& base, const Stacks& stacks, const 
 }
 
 double peak_bytes(const ModelDescription& base, const Method& method, const Json& settings, const Stacks& stacks, const Attaching& attached,
-                  const TrainingSettings& training, const DeviceSettings& device, bool adafactor, const ModelDescription* teacher) {
+                  const TrainingSettings& training, const DeviceSettings& device, const ModelDescription* teacher) {
     const Architecture& a = base.architecture;
     const double target = count_of(training.batch_tokens) / 2;
     const auto batch_of = [&](std::int64_t tokens) {
@@ -242,8 +242,8 @@ double peak_bytes(const ModelDescription& base, const Method& method, const Json
     // The gradients come to life one by one among the batch's tensors, and leave holes of about their own size in the heap.
     lasting += attached.trained * 4;
     // The table's gradient comes in parts, from both ends of the model, before they are added; Adafactor's squares and the exchange of the
-    // average need a tensor at a time, Adafactor's update a second one.
-    lasting += attached.table * 2 * 4 + attached.largest * 4 * (adafactor ? 2 : 1);
+    // average need a tensor at a time.
+    lasting += attached.table * 2 * 4 + attached.largest * 4;
     if (teacher) lasting += count_of(weights_bytes(teacher->layout, device));
     return lasting + batch * kHeapSlack;
 }
@@ -262,7 +262,7 @@ TrainingCosts training_costs(const ModelDescription& base, const Method& method,
     const bool adafactor = (training.optimiser == "default" ? method.info().default_optimiser : training.optimiser) == "adafactor";
     Stacks stacks = stacks_of(base, training);
     const Attaching attached(base, method, settings, adafactor, stacks);
-    return {static_cast<std::int64_t>(peak_bytes(base, method, settings, stacks, attached, training, device, adafactor, teacher)),
+    return {static_cast<std::int64_t>(peak_bytes(base, method, settings, stacks, attached, training, device, teacher)),
             1000 * update_seconds(base, stacks, attached, training, device, adafactor, teacher)};
 }
 
