@@ -2,7 +2,8 @@
 
 Both sides are loaded and warmed up, then measured in turns; what is printed are ratios of their speeds (minimum, median, maximum), the peak memory of
 both after loading and warm-up, and the share of the matrix work that this machine could do in the time (measured with a matrix product). Speeds are
-in non-padding source + target tokens or sentences per second of CPU time of one thread by default. `memory` measures Permille alone: what opening a
+in non-padding source + target tokens or sentences per second of CPU time of one thread by default, and of time on the wall with several threads and
+on a card (`--device cuda:0`), whose memory is measured there. `make` makes the model with random weights alone. `memory` measures Permille alone: what opening a
 checkpoint costs, what two processes share of it, and the peaks of translating and training beside the estimates of `permille info --memory`. Needs
 the packages of tests/golden/make/requirements.txt; `packaging/reference-python` makes such an environment and prints its python. Examples, from the
 root of the source tree:
@@ -13,6 +14,7 @@ root of the source tree:
     python tests/bench/compare.py decoding --shape 418M --sentences 8 --min-length 20 --max-length 20 --against ctranslate2
     python tests/bench/compare.py decoding --against alone --adapters 4 --sentences 1 --model resources/bases/permille-small
     python tests/bench/compare.py memory --shape 418M
+    python tests/bench/compare.py make --shape 418M --dtype bfloat16 --model FOLDER
 
 `--against alone` measures adapters that share their batches against the same ones, one after the other.
 """
@@ -30,7 +32,7 @@ from pathlib import Path
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["training", "decoding", "memory"])
+    parser.add_argument("what", choices=["training", "decoding", "memory", "make"])
     parser.add_argument("--against", choices=["best", "trainer", "hf", "ctranslate2", "alone"],
                         help="best: a tuned loop; trainer: Seq2SeqTrainer's defaults; alone: the adapters one after the other")
     parser.add_argument("--programs", default="build/release/bench", help="folder of the benches; the program is in bin beside it")
@@ -49,7 +51,8 @@ def arguments():
     parser.add_argument("--max-length", type=int, default=25)
     parser.add_argument("--min-length", type=int, default=0, help="the same as --max-length: all sides do the same steps, whatever the weights")
     parser.add_argument("--tasks", default="translate,lora", help="of memory: translate and ids of methods")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda:N against best and hf")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
@@ -61,6 +64,10 @@ def arguments():
     given.shape = {"418M": "1024,12,4096,128112"}.get(given.shape, given.shape)
     if given.what == "decoding" and given.against not in ("hf", "ctranslate2", "alone"):
         parser.error("decoding goes against hf, ctranslate2 or alone")
+    if given.device != "cpu" and (given.what == "memory" or given.against in ("trainer", "ctranslate2")):
+        parser.error("this is measured on the CPU alone")
+    if given.what == "make" and not given.model:
+        parser.error("make needs --model, the folder to write")
     if given.adapters > 1 and given.against != "alone":
         parser.error("several adapters go against alone")
     return given
@@ -68,7 +75,7 @@ def arguments():
 
 # ---- what is measured
 
-def random_model(shape, folder):
+def random_model(shape, folder, dtype="float32", device="cpu"):
     import torch
     from transformers import M2M100Config, M2M100ForConditionalGeneration
     torch.manual_seed(1)
@@ -76,7 +83,8 @@ def random_model(shape, folder):
     config = M2M100Config(vocab_size=vocabulary, d_model=width, encoder_layers=layers, decoder_layers=layers, encoder_attention_heads=width // 64 or 1,
                           decoder_attention_heads=width // 64 or 1, encoder_ffn_dim=ffn, decoder_ffn_dim=ffn, max_position_embeddings=1024, dropout=0.1,
                           attention_dropout=0.0, encoder_layerdrop=0.0, decoder_layerdrop=0.0)
-    M2M100ForConditionalGeneration(config).save_pretrained(folder)
+    with torch.device(device):
+        M2M100ForConditionalGeneration(config).to(getattr(torch, dtype)).save_pretrained(folder)
 
 
 def token_pairs(given, model, file):
@@ -127,10 +135,12 @@ class Side:
         self.process.wait()
 
 
-def matrix_rate(dtype, threads):
+def matrix_rate(dtype, threads, device):
     """Floating-point operations per second of a large product, the best of several and of both libraries that libtorch carries."""
     import torch
     torch.set_num_threads(threads)
+    if device != "cpu":
+        return card_matrix_rate(dtype, device)
     a, b = (torch.randn(1024, 1024, dtype=getattr(torch, dtype)) for _ in range(2))
     products = [lambda: torch.mm(a, b.t())]
     if torch.backends.mkldnn.is_available():
@@ -141,6 +151,22 @@ def matrix_rate(dtype, threads):
         product()
         best = min(best, time.perf_counter() - start)
     return 2 * 1024 ** 3 / best
+
+
+def card_matrix_rate(dtype, device, size=8192, products=10):
+    import torch
+    a, b = (torch.randn(size, size, dtype=getattr(torch, dtype), device=device) for _ in range(2))
+    best = 1e9
+    for _ in range(4):
+        torch.cuda.synchronize(device)
+        start = time.perf_counter()
+        for _ in range(products):
+            torch.mm(a, b)
+        torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - start)
+    del a, b
+    torch.cuda.empty_cache()  # the sides, other processes, have the card's memory for themselves
+    return 2 * size ** 3 * products / best
 
 
 def training_work(model, pairs, method):
@@ -178,15 +204,25 @@ def memory(given, model):
 
 # ---- the other side, in a process of its own
 
-def serve(once):
+def serve(once, device="cpu"):
+    """`once` ends by reading a number of its result, so that a card is done with it."""
+    import torch
     once()
-    Path("/proc/self/clear_refs").write_text("5")
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pass  # a system that does not have it: the peak is that since the start
     print(json.dumps({"ready": True}), flush=True)
     for _ in sys.stdin:
+        if device != "cpu":
+            torch.cuda.reset_peak_memory_stats(device)
         cpu, wall = time.process_time(), time.perf_counter()
         result = once()
+        if device != "cpu":
+            torch.cuda.synchronize(device)
+            result["device_peak_bytes"] = torch.cuda.max_memory_allocated(device)
         result |= {"cpu_seconds": time.process_time() - cpu, "wall_seconds": time.perf_counter() - wall} if "cpu_seconds" not in result else {}
-        peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        peak = next((line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")), "VmHWM: 0")
         print(json.dumps(result | {"peak_bytes": int(peak.split()[1]) * 1024}), flush=True)
 
 
@@ -239,13 +275,19 @@ def peer_model(request, dtype="float32", **more):
     """The model in the type that is compared: transformers' own choice is the type of the file, and some are stored in float16."""
     import torch
     from transformers import M2M100ForConditionalGeneration
-    return M2M100ForConditionalGeneration.from_pretrained(request["model"], dtype=getattr(torch, dtype), **more)
+    return M2M100ForConditionalGeneration.from_pretrained(request["model"], dtype=getattr(torch, dtype), **more).to(request["device"])
+
+
+def sent(tensor, device):
+    """To the device; to a card from pinned memory, without waiting."""
+    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def best_loop(request, pairs):
-    """Batches by length and token budget, SDPA, fused AdamW, no cache; float32 weights, autocast for bfloat16."""
+    """Batches by length and token budget, SDPA, fused AdamW, no cache; autocast for bfloat16, with float32 weights where they are trained."""
     import torch
-    model = with_method(peer_model(request, attn_implementation="sdpa"), request["method"]).train()
+    device, frozen = request["device"], request["method"] in ("lora", "bottleneck")
+    model = with_method(peer_model(request, request["dtype"] if frozen else "float32", attn_implementation="sdpa"), request["method"]).to(device).train()
     config = model.config
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.0, fused=True)
@@ -267,7 +309,8 @@ def best_loop(request, pairs):
             chosen = batches[place % len(batches)]
             place += 1
             given, labels = batch_of(chosen, config)
-            with torch.autocast("cpu", torch.bfloat16, enabled=request["dtype"] == "bfloat16"):
+            given, labels = {name: sent(tensor, device) for name, tensor in given.items()}, sent(labels, device)
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=request["dtype"] == "bfloat16"):
                 logits = model(**given, use_cache=False).logits
                 loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100, label_smoothing=0.1)
             optimizer.zero_grad(set_to_none=True)
@@ -276,7 +319,7 @@ def best_loop(request, pairs):
             optimizer.step()
             tokens += sum(len(p[0]) + len(p[1]) for p in chosen)
         return {"units": tokens, "loss": loss.item()}
-    serve(once)
+    serve(once, device)
 
 
 def trainer_defaults(request, pairs):
@@ -318,7 +361,7 @@ def generate(request, pairs):
     import torch
     model = peer_model(request, request["dtype"]).eval()
     if request["method"]:
-        model = with_method(model, request["method"]).eval()
+        model = with_method(model, request["method"]).to(request["device"]).eval()
     pad = model.config.pad_token_id
     sources = sorted((p[0] for p in pairs[:request["sentences"]]), key=len, reverse=True)
     batches, batch = [], []
@@ -332,14 +375,14 @@ def generate(request, pairs):
     def once():
         generated = 0
         for rows in batches:
-            ids = padded(rows, pad)
+            ids = sent(padded(rows, pad), request["device"])
             with torch.inference_mode():
                 out = model.generate(input_ids=ids, attention_mask=(ids != pad).long(), num_beams=request["beam"], max_length=request["max_length"],
                                      min_length=request["min_length"], early_stopping=request["beam"] > 1, forced_bos_token_id=request["forced"],
                                      do_sample=False)
             generated += int((out != pad).sum()) - len(rows)
         return {"units": len(sources), "generated": generated}
-    serve(once)
+    serve(once, request["device"])
 
 
 def convert(request, _pairs):
@@ -388,6 +431,8 @@ def main():
     given = arguments()
     if given.worker:
         return worker(json.loads(given.worker))
+    if given.what == "make":
+        return random_model(given.shape, given.model, given.dtype, given.device)
     with tempfile.TemporaryDirectory() as work:
         model = given.model or str(Path(work) / "model")
         if not given.model:
@@ -401,8 +446,8 @@ def main():
         settings = {"lora": {"rank": 8, "targets": "qv"}, "bottleneck": {"bottleneck_dim": 64}}.get(given.method, {})
         request = {"model": model, "pairs": file, "method": method, "settings": settings, "batch_tokens": given.batch_tokens, "updates": given.updates,
                    "beam": given.beam, "sentences": given.sentences, "max_length": given.max_length, "min_length": given.min_length, "forced": forced,
-                   "dtype": given.dtype, "threads": given.threads, "against": given.against, "adapters": given.adapters, "mixed": True, "converted": str(Path(work) / "converted")}
-        rate, work_per_token = matrix_rate(given.dtype, given.threads), training_work(model, pairs, given.method)
+                   "device": given.device, "dtype": given.dtype, "threads": given.threads, "against": given.against, "adapters": given.adapters, "mixed": True, "converted": str(Path(work) / "converted")}
+        rate, work_per_token = matrix_rate(given.dtype, given.threads, given.device), training_work(model, pairs, given.method)
         if given.against == "ctranslate2":
             subprocess.run([sys.executable, __file__, given.what, "--worker", json.dumps(request | {"against": "convert"})], check=True)
         ours = Side("permille", [str(Path(given.programs) / f"bench_{given.what}"), json.dumps(request)])
@@ -413,13 +458,14 @@ def main():
             other.measure()
         ours.close()
         other.close()
-    clock = "cpu" if given.threads == 1 else "wall"
+    clock = "cpu" if given.threads == 1 and given.device == "cpu" else "wall"
+    peak = "peak_bytes" if given.device == "cpu" else "device_peak_bytes"
     ratios = sorted(a / b for a, b in zip(ours.speeds(clock), other.speeds(clock), strict=True))
     unit = "tokens" if given.what == "training" else "sentences"
-    report = {"what": given.what, "method": given.method, "against": given.against, "dtype": given.dtype, "threads": given.threads, "rounds": given.rounds,
+    report = {"what": given.what, "method": given.method, "against": given.against, "device": given.device, "dtype": given.dtype, "threads": given.threads, "rounds": given.rounds,
               "unit": f"{unit} per {clock} second", "permille": statistics.median(ours.speeds(clock)), given.against: statistics.median(other.speeds(clock)),
               "ratio": {"min": ratios[0], "median": statistics.median(ratios), "max": ratios[-1]},
-              "peak_bytes": {"permille": max(r["peak_bytes"] for r in ours.results), given.against: max(r["peak_bytes"] for r in other.results)},
+              "peak_bytes": {"permille": max(r[peak] for r in ours.results), given.against: max(r[peak] for r in other.results)},
               "machine_flops": rate}
     if given.what == "training":
         report["share_of_matrix_rate"] = {side: report[side] * work_per_token / rate for side in ("permille", given.against)}

@@ -1,16 +1,15 @@
 // Translates the sources of a file of [[source ids], [labels]] lines: {"model", "pairs", "sentences", "beam", "max_length", "min_length",
-// "batch_tokens", "forced" (id or null), "dtype", "threads", "method" (or null), "settings", "adapters": how many of the method every
-// sentence is translated with, "mixed": whether all of them in the same batches, "out": file for the ids, optional}.
+// "batch_tokens", "forced" (id or null), "device", "dtype", "threads", "method" (or null), "settings", "adapters": how many of the method
+// every sentence is translated with, "mixed": whether all of them in the same batches, "out": file for the ids, optional}.
 #include <ATen/Parallel.h>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/process.h"
 #include "core/decode/beam.h"
-#include "core/models/base_model.h"
-#include "core/nn/device.h"
 #include "core/peft/attach.h"
 #include "tests/bench/measure.h"
+#include "tests/bench/on_device.h"
 
 using namespace permille;
 
@@ -18,8 +17,7 @@ namespace {
 
 int measure(const Json& request) {
     at::set_num_threads(request.at("threads").get<int>());
-    const auto base =
-        load_base(request.at("model").get<std::string>(), at::kCPU, parse_dtype(request.at("dtype").get<std::string>(), at::kCPU));
+    const auto base = bench::open_base(request);
     std::vector<std::vector<std::int64_t>> sources;
     std::ifstream lines(request.at("pairs").get<std::string>());
     for (std::string line; sources.size() < request.at("sentences").get<std::size_t>() && std::getline(lines, line);)
@@ -54,7 +52,9 @@ int measure(const Json& request) {
                 ids.push_back(candidates[0].ids);
             }
         if (request.contains("out")) write_text(request["out"].get<std::string>(), ids.dump());
-        return Json{{"units", sources.size() * adapters.size()}, {"generated", generated}};
+        Json measured{{"units", sources.size() * adapters.size()}, {"generated", generated}};
+        bench::finish(measured, base->network->device());
+        return measured;
     });
 }
 

@@ -1,13 +1,12 @@
 // Trains a method on a model folder: {"model", "pairs": file of [[source ids], [labels]] lines, "method", "settings", "batch_tokens",
-// "updates" (of one measurement, a multiple of 10), "dtype", "threads"}.
+// "updates" (of one measurement, a multiple of 10), "device", "dtype", "threads"}.
 #include <ATen/Parallel.h>
 
 #include "core/base/error.h"
 #include "core/base/process.h"
-#include "core/models/base_model.h"
-#include "core/nn/device.h"
 #include "core/train/trainer.h"
 #include "tests/bench/measure.h"
+#include "tests/bench/on_device.h"
 
 using namespace permille;
 
@@ -25,8 +24,7 @@ std::vector<TokenPair> read_pairs(const std::string& file) {
 
 int measure(const Json& request) {
     at::set_num_threads(request.at("threads").get<int>());
-    const auto base =
-        load_base(request.at("model").get<std::string>(), at::kCPU, parse_dtype(request.at("dtype").get<std::string>(), at::kCPU));
+    const auto base = bench::open_base(request);
     const auto pairs = read_pairs(request.at("pairs").get<std::string>());
     const std::vector<TokenPair> none;
     Attached attached =
@@ -50,7 +48,9 @@ int measure(const Json& request) {
         left = request.at("updates").get<std::int64_t>();
         const TrainingResult result = trainer.run(stop.get_token());
         const std::int64_t before = std::exchange(tokens, result.tokens);
-        return Json{{"units", result.tokens - before}, {"loss", result.last_train_loss}};
+        Json measured{{"units", result.tokens - before}, {"loss", result.last_train_loss}};
+        bench::finish(measured, base->network->device());
+        return measured;
     });
 }
 

@@ -31,7 +31,7 @@ TEST_CASE("what a method says and learns on a device is what it says and learns 
         permille::backward(same);
         for (std::size_t i = 0; i < attached.values.size(); ++i) {
             INFO("tensor " << attached.specs[i].name);
-            REQUIRE(moved.values[i].device() == standin_device());
+            REQUIRE(moved.values[i].device() == test_device());
             REQUIRE(moved.values[i].grad().defined() == attached.values[i].grad().defined());
             if (attached.values[i].grad().defined()) require_close(moved.values[i].grad(), attached.values[i].grad(), 1e-4);
         }
@@ -48,7 +48,7 @@ TEST_CASE("a fresh method starts on a device as on the CPU", "[device]") {
 }
 
 TEST_CASE("dropout on a device has the masks of its seed, again in the backward pass and when a layer is computed again", "[device]") {
-    const at::Tensor x = at::ones({1000, 20}).to(standin_device()).set_requires_grad(true);
+    const at::Tensor x = at::ones({1000, 20}).to(test_device()).set_requires_grad(true);
     const auto drop = [&](std::uint64_t seed) {
         DropoutStreams streams(seed);
         return dropout(x, 0.25, streams);
@@ -84,7 +84,7 @@ TEST_CASE("what was trained on a device is saved, loaded on either side and merg
     const Family& family = families().front();
     const auto fresh = tiny_model(family);
     save_model(folder / "base", family.config(fresh->architecture()), fresh->layout(), fresh->weights(), at::kFloat, fresh->logits_bias());
-    const auto here = load_base(folder / "base", at::kCPU, at::kFloat), there = load_base(folder / "base", standin_device(), at::kFloat);
+    const auto here = load_base(folder / "base", at::kCPU, at::kFloat), there = load_base(folder / "base", test_device(), at::kFloat);
     const auto pairs = random_pairs(5, 50, 3);
     for (const auto& method : methods()) {
         INFO("method " << method->info().id);
@@ -93,7 +93,7 @@ TEST_CASE("what was trained on a device is saved, loaded on either side and merg
         const auto place = folder / method->info().id;
         save_adapter(place, moved, *there, Json::object());
         const Attached again = load_adapter(place, *there), down = load_adapter(place, *here);
-        for (const at::Tensor& value : again.values) REQUIRE(value.device() == standin_device());
+        for (const at::Tensor& value : again.values) REQUIRE(value.device() == test_device());
         require_close(logits(*there->network, again.attachment.get(), pairs), want, 1e-4);
         require_close(logits(*here->network, down.attachment.get(), pairs), want, 1e-4);
         if (!method->info().mergeable) continue;

@@ -1,4 +1,4 @@
-// Models and what is attached to them, on the CPU and again on the stand-in device.
+// Models and what is attached to them, on the CPU and again on the device under test.
 #pragma once
 
 #include <memory>
@@ -11,15 +11,21 @@
 
 namespace permille::test {
 
+// In device_tests the stand-in, in card_tests the one that PERMILLE_TEST_DEVICE names, a card if nothing is named. Test cases with the tag
+// [standin] are about what it alone counts or says of itself, those with [card] about what no CPU has.
+at::Device test_device();
+// Only the stand-in's work is; elsewhere its counts stay 0.
+bool device_is_counted();
+
 inline std::unique_ptr<Seq2Seq> on_device(const Seq2Seq& model, at::ScalarType compute = at::kFloat) {
     std::vector<at::Tensor> weights;
     for (std::size_t i = 0; i < model.weights().size(); ++i) {
         const ParameterRole role = model.layout().parameters[i].role;
         const bool matrix = role == ParameterRole::matrix || role == ParameterRole::embedding;
-        weights.push_back(model.weights()[i].to(standin_device(), matrix ? compute : at::kFloat));
+        weights.push_back(model.weights()[i].to(test_device(), matrix ? compute : at::kFloat));
     }
     const at::Tensor& bias = model.logits_bias();
-    return std::make_unique<Seq2Seq>(model.architecture(), std::move(weights), bias.defined() ? bias.to(standin_device()) : bias, compute);
+    return std::make_unique<Seq2Seq>(model.architecture(), std::move(weights), bias.defined() ? bias.to(test_device()) : bias, compute);
 }
 
 // The same values on the model's device.

@@ -76,7 +76,7 @@ TEST_CASE("every method's run on a device is continued from its checkpoint bit f
         REQUIRE(rest.resume());
         REQUIRE(rest.run({}).updates == 4);
         for (std::size_t i = 0; i < whole.values.size(); ++i) {
-            REQUIRE(whole.values[i].device() == standin_device());
+            REQUIRE(whole.values[i].device() == test_device());
             require_same(continued.values[i].detach(), whole.values[i].detach(), whole.specs[i].name);
         }
         std::filesystem::remove(checkpoint);
@@ -188,7 +188,7 @@ TEST_CASE("training against wrong translations on a device is that on the CPU", 
     }
 }
 
-TEST_CASE("the host waits for a device only where a run is reported, and sends it one copy an update", "[device]") {
+TEST_CASE("the host waits for a device only where a run is reported, and sends it one copy an update", "[device][standin]") {
     const auto model = tiny_model(families().front());
     const auto pairs = random_pairs(60, 50, 7);
     // In an update. These look at what decides what they do next: whether an update was skipped that must not touch what they remember,
