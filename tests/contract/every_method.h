@@ -1,6 +1,8 @@
 // The methods of the table on every family, in small.
 #pragma once
 
+#include <ATen/core/grad_mode.h>
+
 #include <algorithm>
 #include <functional>
 #include <vector>
