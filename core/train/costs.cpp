@@ -239,8 +239,6 @@ double peak_bytes(const ModelDescription& base, const Method& method, const Json
     batch += (teacher ? 6 : 3) * block * 4;
     double lasting = kProgramBytes + count_of(weights_bytes(base.layout, device)) + attached.kept_bytes + attached.optimiser_bytes;
     lasting += attached.trained * 4 * (training.average_decay > 0 ? 2 : 1);  // gradient, average
-    // The gradients come to life one by one among the batch's tensors, and leave holes of about their own size in the heap.
-    lasting += attached.trained * 4;
     // The table's gradient comes in parts, from both ends of the model, before they are added; Adafactor's squares and the exchange of the
     // average need a tensor at a time.
     lasting += attached.table * 2 * 4 + attached.largest * 4;

@@ -32,7 +32,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr double kMemoryFactor = 1.5;
+// The heap of Debian 13's C library holds up to a fifth less for the same work than that of Debian 12's, by which the estimates were made.
+constexpr double kMemoryFactor = 1.6;
 constexpr std::int64_t kUpdates = 8;
 
 struct Shape {
