@@ -28,18 +28,18 @@ const std::vector<HalfTolerance> kHalfTolerances = {{at::kBFloat16, 0.02, 0.02, 
 
 TEST_CASE("every method's first updates on a device are those on the CPU", "[device]") {
     for_all_on_device([](const Method& method, const Seq2Seq& model, const Seq2Seq& there) {
-        const auto pairs = random_pairs(20, 50, 7);
+        const auto pairs = random_pairs(8, 50, 7);
+        const std::vector<TokenPair> none;
         TrainingSettings settings;
-        settings.updates = 3;
+        settings.updates = 2;
         settings.warmup_updates = 1;
         settings.batch_tokens = 60;
         settings.dropout = 0;
         const Attached start = attach_shaken(method, model);
         Attached here = on_device(start, model), moved = on_device(start, there);
-        const auto want = Trainer(model, here, pairs, pairs, settings, 0.001, 3, "", {}).run({});
-        const auto got = Trainer(there, moved, pairs, pairs, settings, 0.001, 3, "", {}).run({});
+        const auto want = Trainer(model, here, pairs, none, settings, 0.001, 3, "", {}).run({});
+        const auto got = Trainer(there, moved, pairs, none, settings, 0.001, 3, "", {}).run({});
         REQUIRE_THAT(got.last_train_loss, Catch::Matchers::WithinAbs(want.last_train_loss, 1e-3));
-        REQUIRE_THAT(*got.best_loss, Catch::Matchers::WithinAbs(*want.best_loss, 1e-3));
         // What was learned, of all tensors together: the optimiser makes a whole step of a gradient that is nothing but rounding.
         double error = 0, learned = 0;
         for (std::size_t i = 0; i < here.values.size(); ++i) {
