@@ -1,6 +1,5 @@
 // Every method on every family, on a device that is not the CPU: whatever is made on the wrong side fails here by name.
 #include "core/nn/backward.h"
-#include "core/nn/vocabulary_loss.h"
 #include "core/peft/adapter_file.h"
 #include "core/peft/merge.h"
 #include "tests/device/on_device.h"
@@ -8,17 +7,6 @@
 
 using namespace permille;
 using namespace permille::test;
-
-namespace {
-
-at::Tensor loss_of(const Seq2Seq& model, const Attached& attached, const std::vector<TokenPair>& pairs, double dropout = 0) {
-    const TensorBatch batch = batch_of(model, pairs);
-    const Forward forward = model.training(*attached.attachment, dropout, 5);
-    return vocabulary_loss(states_of(model, forward, batch), model.output_weight(forward), model.logits_bias(), batch.labels, 0.1).loss /
-           static_cast<double>(batch.tokens);
-}
-
-}  // namespace
 
 TEST_CASE("what a method says and learns on a device is what it says and learns on the CPU", "[device]") {
     for_all_on_device([](const Method& method, const Seq2Seq& model, const Seq2Seq& there) {

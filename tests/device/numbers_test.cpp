@@ -1,7 +1,5 @@
 // How far a device's numbers may be from the CPU's: every method's updates in float32, and every family in half precision.
 #include "core/nn/backward.h"
-#include "core/nn/vocabulary_loss.h"
-#include "core/train/trainer.h"
 #include "tests/device/on_device.h"
 #include "tests/support/test.h"
 
@@ -30,11 +28,7 @@ TEST_CASE("every method's first updates on a device are those on the CPU", "[dev
     for_all_on_device([](const Method& method, const Seq2Seq& model, const Seq2Seq& there) {
         const auto pairs = random_pairs(8, 50, 7);
         const std::vector<TokenPair> none;
-        TrainingSettings settings;
-        settings.updates = 2;
-        settings.warmup_updates = 1;
-        settings.batch_tokens = 60;
-        settings.dropout = 0;
+        const TrainingSettings settings = some_settings(2);
         const Attached start = attach_shaken(method, model);
         Attached here = on_device(start, model), moved = on_device(start, there);
         const auto want = Trainer(model, here, pairs, none, settings, 0.001, 3, "", {}).run({});
@@ -56,14 +50,6 @@ TEST_CASE("half precision on a device stays near the CPU's float32: logits, loss
     const auto pairs = random_pairs(20, 50, 7);
     for (const Family& family : families()) {
         const auto model = tiny_model(family);
-        const auto loss_of = [&](const Seq2Seq& network, const Attached& attached) {
-            const TensorBatch batch = batch_of(network, pairs);
-            const Forward forward = network.training(*attached.attachment, 0, 5);
-            return vocabulary_loss(states_of(network, forward, batch), network.output_weight(forward), network.logits_bias(), batch.labels,
-                                   0)
-                       .loss /
-                   static_cast<double>(batch.tokens);
-        };
         for (const HalfTolerance& tolerance : kHalfTolerances) {
             const auto there = on_device(*model, tolerance.type);
             for (const char* id : {"lora", "bottleneck", "full"}) {
@@ -71,7 +57,7 @@ TEST_CASE("half precision on a device stays near the CPU's float32: logits, loss
                 const Attached here = attach_shaken(find_method_by_id(id, "method"), *model), moved = on_device(here, *there);
                 const double logits_differ =
                     relative_difference(logits(*there, moved.attachment.get(), pairs), logits(*model, here.attachment.get(), pairs));
-                const at::Tensor loss = loss_of(*model, here), same = loss_of(*there, moved);
+                const at::Tensor loss = loss_of(*model, here, pairs), same = loss_of(*there, moved, pairs);
                 const double loss_differs = std::abs(same.item<double>() - loss.item<double>());
                 permille::backward(loss);
                 permille::backward(same);

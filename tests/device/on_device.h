@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/nn/vocabulary_loss.h"
+#include "core/train/trainer.h"
 #include "tests/contract/every_method.h"
 #include "tests/support/models.h"
 #include "tests/support/standin_device.h"
@@ -44,6 +46,24 @@ inline void for_all_on_device(const std::function<void(const Method&, const Seq2
             test(*method, *model, *there);
         }
     }
+}
+
+// Nats per label of the pairs as one batch, with its gradients.
+inline at::Tensor loss_of(const Seq2Seq& model, const Attached& attached, const std::vector<TokenPair>& pairs) {
+    const TensorBatch batch = batch_of(model, pairs);
+    const Forward forward = model.training(*attached.attachment, 0, 5);
+    return vocabulary_loss(states_of(model, forward, batch), model.output_weight(forward), model.logits_bias(), batch.labels, 0.1).loss /
+           static_cast<double>(batch.tokens);
+}
+
+// Of a short training of these models, without dropout.
+inline TrainingSettings some_settings(std::int64_t updates) {
+    TrainingSettings settings;
+    settings.updates = updates;
+    settings.warmup_updates = 1;
+    settings.batch_tokens = 60;
+    settings.dropout = 0;
+    return settings;
 }
 
 }  // namespace permille::test

@@ -2,7 +2,6 @@
 #include <array>
 #include <thread>
 
-#include "core/train/trainer.h"
 #include "tests/device/on_device.h"
 #include "tests/support/test.h"
 
@@ -12,15 +11,6 @@ using namespace permille::test;
 namespace {
 
 const std::vector<TokenPair> kNone;
-
-TrainingSettings some_settings(std::int64_t updates) {
-    TrainingSettings settings;
-    settings.updates = updates;
-    settings.warmup_updates = 1;
-    settings.batch_tokens = 60;
-    settings.dropout = 0;
-    return settings;
-}
 
 const Method& method_of(const std::string& id) {
     return *std::find_if(methods().begin(), methods().end(), [&](const auto& method) { return method->info().id == id; })->get();
