@@ -8,9 +8,22 @@
 #include <sstream>
 
 #include "core/base/error.h"
-#include "core/store/store.h"
 
 namespace permille::cli {
+
+RunFilter runs_of_study(const std::string& study, const Store& store) {
+    RunFilter filter;
+    if (study.empty()) return filter;
+    std::vector<std::string> names;
+    for (const auto& known : store.studies()) names.push_back(known.name);
+    if (std::find(names.begin(), names.end(), study) == names.end()) {
+        const std::string near = nearest(study, names);
+        throw Error(ErrorKind::config, "--study", "'" + study + "' is not in " + store.file().string(),
+                    near.empty() ? "studies there: " + list_some(names) : "did you mean '" + near + "'?");
+    }
+    filter.study = study;
+    return filter;
+}
 
 namespace {
 

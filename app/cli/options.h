@@ -11,6 +11,7 @@
 
 #include "core/base/method_info.h"
 #include "core/base/spec.h"
+#include "core/store/store.h"
 
 namespace permille::cli {
 
@@ -24,6 +25,9 @@ void add_device_options(CLI::App& verb, Json& given);
 
 // --db FILE; the default file when it is not given.
 void add_database_option(CLI::App& verb, std::filesystem::path& file);
+
+// The runs of the study of that name, all when it is empty. Throws Error(config) when there is none in the database.
+RunFilter runs_of_study(const std::string& study, const Store& store);
 
 // A file or folder as it is, otherwise the folder of the corpus of that name; its languages fill in those that are still empty.
 std::filesystem::path find_texts(const std::string& name, const std::string& option, const std::filesystem::path& database,

@@ -115,6 +115,13 @@ TEST_CASE("a study is recorded, shown and not done twice", "[cli]") {
     CHECK(chrf.json().at("runs") == 3);
     CHECK(chrf.json().at("without") == 0);
     CHECK(place.run({"plot", "--y", "ter", "-o", chart}).err.find("no finished run has a score in TER") != std::string::npos);
+    for (const std::vector<std::string>& verb : {std::vector<std::string>{"results"}, {"plot", "-o", chart}}) {
+        auto words = verb;
+        words.insert(words.end(), {"--study", "nosuch"});
+        const Ran none = place.run(words);
+        CHECK(none.code == 1);
+        CHECK(none.err.find("studies there: ") != std::string::npos);
+    }
 }
 
 TEST_CASE("Ctrl-C keeps what is done and the same command continues", "[cli]") {

@@ -36,8 +36,7 @@ Action make_plot(CLI::App& verb) {
                                    property_named(options->facet, "--facet")};
         const Where where(options->where);
         const Store store(options->database, Store::Open::read_only);
-        RunFilter filter;
-        if (!options->study.empty()) filter.study = options->study;
+        RunFilter filter = runs_of_study(options->study, store);
         auto runs = where.select(store.runs(filter));
         if (!options->y.empty()) {
             // The same runs with their scores in this metric, which need not be their main one.

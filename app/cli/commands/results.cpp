@@ -1,6 +1,5 @@
 #include "core/store/results.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <ostream>
 
@@ -24,18 +23,7 @@ Action make_results(CLI::App& verb) {
         const TableFormat format = console.json() ? TableFormat::json : table_format(options->format, "--format");
         const Where where(options->where);
         const Store store(options->database, Store::Open::read_only);
-        RunFilter filter;
-        if (!options->study.empty()) {
-            filter.study = options->study;
-            std::vector<std::string> names;
-            for (const auto& study : store.studies()) names.push_back(study.name);
-            if (std::find(names.begin(), names.end(), options->study) == names.end()) {
-                const std::string near = nearest(options->study, names);
-                throw Error(ErrorKind::config, "--study", "'" + options->study + "' is not in " + store.file().string(),
-                            near.empty() ? "studies there: " + list_some(names) : "did you mean '" + near + "'?");
-            }
-        }
-        console.out() << render(results_table(where.select(store.runs(filter))), format) << std::flush;
+        console.out() << render(results_table(where.select(store.runs(runs_of_study(options->study, store)))), format) << std::flush;
         return kDone;
     };
 }
