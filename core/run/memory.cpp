@@ -71,7 +71,9 @@ struct MemoryMark::State {
 };
 
 MemoryMark::MemoryMark() {
-    FLAGS_caffe2_log_level = 2;  // errors alone: libtorch would tell people of every tensor that was there before the counting began
+    // Once, as several workers begin at the same time. Errors alone: libtorch would tell people of every tensor that was there before the
+    // counting began.
+    [[maybe_unused]] static const int level = FLAGS_caffe2_log_level = 2;
 #ifdef __GLIBC__
     malloc_trim(0);  // what earlier work has freed goes back to the system
 #endif
